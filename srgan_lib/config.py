@@ -1,0 +1,100 @@
+"""What decides a run: the fields, the three budgets, and what follows from them."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from .checkpoint import TrainingError
+from .models import ARCHITECTURES, load_generator
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a run; stored with it. The defaults are the paper's stage 1."""
+
+    stage: str = "srresnet"          # "srresnet" (content loss alone) or "srgan" (content + adversarial)
+    seed: int = 0
+    init: str = ""                   # generator to start from: a shipped name, folder or Hub repo; "" = random
+    architecture: str = "SRResNet"
+    scale: int = 4
+    blocks: int = 16
+    channels: int = 64
+    upsampling: str = "pixelshuffle"
+    normalization: str = "batch"
+    output: str = "linear"
+    batch: int = 16                  # patches a step, over all processes
+    hr_size: int = 96                # pixels
+    flips: bool = True               # the eight symmetries of the square
+    photometric: float = 0.0         # probability of each of brightness, darkening and saturation
+    min_detail: float = 0.0          # patches with a smaller standard deviation (grey levels) are drawn again
+    steps: int = 1_000_000
+    learning_rate: float = 1e-4
+    schedule: str = "constant"       # "constant", "drop" (a tenth from half-way, the paper's stage 2), "cosine"
+    warmup: int = 0                  # steps of linear rise
+    ema: float = 0.999               # decay of the averaged generator, which is what is validated and exported
+    content: str = "mse"
+    vgg_weights: str = "auto"
+    pixel_weight: float = 0.0        # stage 2: l1 of the pixels beside a VGG loss
+    total_variation: float = 0.0
+    adversarial: str = "bce"
+    adversarial_weight: float = 1e-3
+    discriminator_head: str = "dense"
+    instance_noise: float = 0.0      # standard deviation on D's inputs, falling to 0 over the run
+    log_every: int = 100
+    valid_every: int = 1000
+    checkpoint_every: int = 1000
+
+
+class Profile(NamedTuple):
+    """The two stages of one budget."""
+
+    srresnet: TrainConfig
+    srgan: TrainConfig
+
+
+def _profile(first: TrainConfig, **second) -> Profile:
+    return Profile(first, replace(first, **{"stage": "srgan", "content": "vgg54", "warmup": 0, **second}))
+
+
+PAPER = _profile(TrainConfig(), steps=200_000, schedule="drop")
+COLAB = _profile(
+    TrainConfig(steps=40_000, learning_rate=4e-4, schedule="cosine", warmup=500, content="l1", min_detail=4.0),
+    steps=12_000, learning_rate=1e-4, schedule="drop")
+TINY = _profile(
+    TrainConfig(blocks=2, channels=16, batch=4, hr_size=48, steps=60, learning_rate=1e-3, schedule="cosine", content="l1",
+                ema=0.9, log_every=10, valid_every=30, checkpoint_every=20),
+    steps=20, learning_rate=1e-4, content="vgg22", vgg_weights="random", log_every=5, valid_every=10, checkpoint_every=10)
+PROFILES = {"tiny": TINY, "colab": COLAB, "paper": PAPER}
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """The rate of step `step`, a pure function of the config."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    done = step / config.steps
+    factor = {"constant": 1.0, "drop": 1.0 if done < 0.5 else 0.1, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
+    if config.schedule not in factor:
+        raise TrainingError(f"schedule {config.schedule!r}: want one of {', '.join(factor)}")
+    return config.learning_rate * factor[config.schedule]
+
+
+def make_generator(config: TrainConfig) -> nn.Module:
+    """The generator of a config with weights from config.init, or from config.seed. Raises ModelError or TrainingError."""
+    if config.architecture not in ARCHITECTURES:
+        raise TrainingError(f"architecture {config.architecture!r}: want one of {', '.join(ARCHITECTURES)}")
+    torch.manual_seed(config.seed)
+    options = {"scale": config.scale, "channels": config.channels}
+    if config.architecture == "SRResNet":
+        options |= {key: getattr(config, key) for key in ("blocks", "upsampling", "normalization", "output")}
+    generator = ARCHITECTURES[config.architecture](**options)
+    if config.init:
+        state = load_generator(config.init).state_dict()
+        differing = sorted({k for k in {*state, *generator.state_dict()}
+                            if k not in state or k not in generator.state_dict() or state[k].shape != generator.state_dict()[k].shape})
+        if differing:
+            raise TrainingError(f"init {config.init}: another architecture, differing at {', '.join(differing[:3])}")
+        generator.load_state_dict(state)
+    return generator

@@ -1,0 +1,212 @@
+"""Pixels: read, write, luma, MATLAB's bicubic, and the degradation HR -> LR.
+
+One contract holds everywhere: on disk and in the bank uint8 RGB (H, W, 3); in networks float32 in [0, 1], (N, 3, H, W).
+"""
+
+import io
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 80_000_000  # beyond this a picture is refused before it is decoded
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
+
+
+class ImageError(ValueError):
+    """A picture cannot be read or written; the message is one sentence with the path and the reason."""
+
+
+@dataclass
+class Picture:
+    """A decoded picture with what must survive upscaling.
+
+    rgb: uint8 (H, W, 3), EXIF orientation applied; alpha: uint8 (H, W) or None; grey: the source had no colour;
+    icc, exif: raw bytes of the colour profile and of the EXIF block (orientation removed), or None.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+    grey: bool = False
+    icc: bytes | None = None
+    exif: bytes | None = None
+
+
+def open_picture(source) -> Picture:
+    """Decode a path, bytes, file object, PIL image or uint8 array into a `Picture`.
+
+    Raises ImageError for whatever is missing, broken, too large (MAX_PIXELS) or not a picture.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    name = str(source) if isinstance(source, (str, os.PathLike)) else "picture"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            image = source if isinstance(source, Image.Image) else Image.open(_as_file(source))
+            _check_size(image.size, name)
+            return _from_pil(image, name)
+    except ImageError:
+        raise
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file") from None
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"{name}: not a picture in a format that Pillow knows") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"{name}: larger than the limit of {MAX_PIXELS / 1e6:.0f} megapixels") from None
+    except Exception as error:  # decoders raise almost anything on hostile bytes
+        raise ImageError(f"{name}: broken picture ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
+
+
+def read_image(source) -> np.ndarray:
+    """Read anything `open_picture` accepts -> uint8 RGB array (H, W, 3)."""
+    return open_picture(source).rgb
+
+
+def _as_file(source):
+    return io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{name}: {width} x {height} pixels, larger than the limit of {MAX_PIXELS / 1e6:.0f} megapixels")
+    if width * height == 0:
+        raise ImageError(f"{name}: empty picture")
+
+
+def _from_array(array: np.ndarray) -> Picture:
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise ImageError(f"array: want uint8 (H, W), (H, W, 3) or (H, W, 4), got {array.dtype} {array.shape}")
+    _check_size(array.shape[1::-1], "array")
+    return _from_pil(Image.fromarray(array.squeeze(2) if array.ndim == 3 and array.shape[2] == 1 else array), "array")
+
+
+def _from_pil(image: Image.Image, name: str) -> Picture:
+    if getattr(image, "n_frames", 1) > 1:
+        warnings.warn(f"{name}: animated, {image.n_frames} frames; the first is used", stacklevel=3)
+    image.load()
+    icc = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None  # pixels become RGB, its profile would lie
+    image = ImageOps.exif_transpose(image)
+    exif = image.getexif().tobytes() if len(image.getexif()) else None
+    grey = image.mode in GREY_MODES
+    if image.mode.startswith(("I", "F")):
+        image = _deep_to_eight_bit(image)
+    has_alpha = "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
+    rgba = np.array(image.convert("RGBA")) if has_alpha else np.array(image.convert("RGB"))
+    return Picture(np.ascontiguousarray(rgba[..., :3]), rgba[..., 3].copy() if has_alpha else None, grey, icc, exif)
+
+
+def _deep_to_eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit integers are divided by 257, floats are taken as [0, 1] unless they exceed it."""
+    values = np.asarray(image).astype(np.float64)
+    span = 65535.0 if image.mode.startswith("I") else (1.0 if values.max() <= 1 else 255.0)
+    if image.mode.startswith("I") and values.max() > 65535:
+        raise ImageError("32-bit integer pictures are not supported; store it with 16 bits")
+    return Image.fromarray(np.floor(values.clip(0, span) * (255 / span) + 0.5).astype(np.uint8))
+
+
+def atomic_write(path: str | Path, write) -> None:
+    """Call `write(file)` on a temporary file beside `path` and rename it there once it is whole and on the disk."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_image(image: Image.Image | np.ndarray, path: str | Path, **options) -> None:
+    """Write a picture; the suffix names the format and nothing half-written is left under `path`.
+
+    Raises ImageError when the suffix is unknown or the folder cannot be written.
+    """
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    format = Image.registered_extensions().get(Path(path).suffix.lower())
+    if format is None or format not in Image.SAVE:
+        raise ImageError(f"{path}: cannot write the format {Path(path).suffix or '(no suffix)'}; use .png, .jpg, .webp or .tif")
+    try:
+        atomic_write(path, lambda file: image.save(file, format=format, **options))
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def to_tensor(array: np.ndarray) -> torch.Tensor:
+    """uint8 (H, W, 3) -> float32 (1, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None].contiguous().float() / 255
+
+
+def eight_bit(x: torch.Tensor) -> torch.Tensor:
+    """Round a tensor in [0, 1] to the 256 levels of a stored picture, half up as MATLAB does: floor(255 x + 1/2) / 255."""
+    return torch.floor(x.clamp(0, 1) * 255 + 0.5) / 255
+
+
+def to_image(x: torch.Tensor) -> np.ndarray:
+    """float (1, 3, H, W) or (3, H, W) in [0, 1] -> uint8 (H, W, 3), rounded half up, never truncated."""
+    x = x.detach().reshape(x.shape[-3:]).clamp(0, 1)
+    return torch.floor(x * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def luma(x: torch.Tensor) -> torch.Tensor:
+    """RGB (N, 3, H, W) in [0, 1] -> BT.601 studio-range luma (N, 1, H, W) in 16..235, MATLAB's `rgb2ycbcr`."""
+    return 16 + 65.481 * x[:, 0:1] + 128.553 * x[:, 1:2] + 24.966 * x[:, 2:3]
+
+
+def crop_to_multiple(x: torch.Tensor, scale: int) -> torch.Tensor:
+    """Cut rows and columns at the bottom and right until H and W are multiples of `scale`."""
+    height, width = x.shape[-2] // scale * scale, x.shape[-1] // scale * scale
+    return x[..., :height, :width]
+
+
+def mirror(start: int, stop: int, size: int) -> torch.Tensor:
+    """Indices start..stop-1 reflected into 0..size-1 with the border pixel repeated (MATLAB's 'symmetric')."""
+    index = torch.arange(start, stop) % (2 * size)
+    return torch.where(index < size, index, 2 * size - 1 - index)
+
+
+def resize_bicubic(x: torch.Tensor, scale: float) -> torch.Tensor:
+    """Resize (N, C, H, W) in [0, 1] by 2, 3, 4, ... or 1/2, 1/3, 1/4, ... as MATLAB's `imresize` does for uint8.
+
+    Keys' cubic kernel with a = -0.5, widened by the factor when shrinking, symmetric border, rounded to 8 bit after each
+    axis, rows first. Shrinking wants H and W to be multiples of the factor. Raises ValueError for other scales and sizes.
+    """
+    factor = round(scale) if scale >= 1 else round(1 / scale)
+    if abs((scale if scale >= 1 else 1 / scale) - factor) > 1e-6:
+        raise ValueError(f"scale {scale}: want a whole number or one over a whole number")
+    if scale < 1 and (x.shape[-2] % factor or x.shape[-1] % factor):
+        raise ValueError(f"{x.shape[-1]} x {x.shape[-2]} pixels do not divide by {factor}; crop_to_multiple first")
+    for axis in (-2, -1):
+        size, margin = x.shape[axis], 4 * (factor if scale < 1 else 1)
+        x = x.index_select(axis, mirror(-margin, size + margin, size).to(x.device))
+        x = resize_axis(x, axis, scale, factor)
+        margin = margin // factor if scale < 1 else margin * factor
+        x = x.narrow(axis, margin, x.shape[axis] - 2 * margin)
+    return x
+
+
+def resize_axis(x: torch.Tensor, axis: int, scale: float, factor: int) -> torch.Tensor:
+    """One axis of `resize_bicubic`, without border handling: the caller brings the margin and crops it."""
+    length = x.shape[axis] * factor if scale >= 1 else x.shape[axis] // factor
+    size = (length, x.shape[-1]) if axis == -2 else (x.shape[-2], length)
+    # In grey levels, not in [0, 1]: there the half that rounds up is a number that float32 holds exactly.
+    x = F.interpolate(x * 255, size=size, mode="bicubic", align_corners=False, antialias=True)
+    return torch.floor(x.clamp(0, 255) + 0.5) / 255
+
+
+def degrade(hr: torch.Tensor, scale: int = 4) -> torch.Tensor:
+    """HR (N, 3, H, W) in [0, 1] -> LR (N, 3, H // scale, W // scale): bicubic, then as if stored in 8 bit."""
+    return resize_bicubic(crop_to_multiple(hr, scale), 1 / scale)

@@ -1,0 +1,117 @@
+"""PSNR, two SSIMs, and a perceptual distance, under one protocol; `evaluate` makes the table.
+
+The protocol: both pictures rounded to 8 bit, luma (BT.601, rounded to integers), `scale` pixels shaved from each border.
+Greyscale pictures are compared on their greys.
+"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from skimage.metrics import structural_similarity
+from tqdm import tqdm
+
+from .images import Picture, crop_to_multiple, degrade, eight_bit, luma, open_picture, resize_bicubic, to_tensor
+
+BASELINES = ("nearest", "bilinear", "bicubic")
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of two tensors in [0, 1]; inf when equal. A constant error of 0.1 is 20 dB."""
+    error = (a.double() - b.double()).square().mean().item()
+    return math.inf if error == 0 else -10 * math.log10(error)
+
+
+def compared(picture: torch.Tensor, scale: int, grey: bool = False) -> torch.Tensor:
+    """What the protocol compares: (1, 3, H, W) in [0, 1] -> luma or grey levels (H - 2 scale, W - 2 scale), whole numbers."""
+    picture = eight_bit(picture)
+    levels = picture[:, :1] * 255 if grey else luma(picture)
+    return torch.floor(levels + 0.5)[0, 0, scale:-scale, scale:-scale]
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """The usual SSIM of two arrays of grey levels 0..255: Gaussian 11 x 11, sigma 1.5, valid region (Wang et al. 2004)."""
+    return float(structural_similarity(a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False))
+
+
+def paper_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """The SSIM that Ledig et al. printed, made with daala's tool: the window grows with the picture.
+
+    Gaussian of sigma = 1.5 H / 256 and radius 3 sigma; at the border its weights are renormalised, and the map is averaged
+    with the weight that was left. Grey levels 0..255 -> scalar.
+    """
+    sigma = 1.5 * a.shape[0] / 256
+    radius = max(1, int(3 * sigma))
+    taps = torch.exp(-torch.arange(-radius, radius + 1, dtype=torch.float64).square() / (2 * sigma**2))
+
+    def blur(x):
+        x = F.conv2d(x, taps.view(1, 1, -1, 1), padding=(radius, 0))
+        return F.conv2d(x, taps.view(1, 1, 1, -1), padding=(0, radius))
+
+    x, y = (torch.from_numpy(np.asarray(v, np.float64))[None, None] for v in (a, b))
+    weight = blur(torch.ones_like(x))
+    mean_x, mean_y = blur(x) / weight, blur(y) / weight
+    variance_x, variance_y = blur(x * x) / weight - mean_x**2, blur(y * y) / weight - mean_y**2
+    covariance = blur(x * y) / weight - mean_x * mean_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+                  / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)))
+    return float((similarity * weight).sum() / weight.sum())
+
+
+def scores(sr: torch.Tensor, hr: torch.Tensor, scale: int, grey: bool = False) -> dict[str, float]:
+    """psnr (dB), ssim and paper_ssim of (1, 3, H, W) pictures in [0, 1] under the protocol.
+
+    Raises ValueError when the sizes differ or nothing is left after shaving.
+    """
+    if sr.shape != hr.shape:
+        raise ValueError(f"SR is {tuple(sr.shape)} and HR {tuple(hr.shape)}: the sizes must agree")
+    if min(hr.shape[-2:]) < 2 * scale + 11:
+        raise ValueError(f"{hr.shape[-1]} x {hr.shape[-2]} pixels are too few to score at scale {scale}")
+    a, b = compared(sr, scale, grey), compared(hr, scale, grey)
+    return {"psnr": psnr(a / 255, b / 255), "ssim": ssim(a.numpy(), b.numpy()), "paper_ssim": paper_ssim(a.numpy(), b.numpy())}
+
+
+def baseline(name: str, lr: torch.Tensor, scale: int) -> torch.Tensor:
+    """Upscale without a network: "nearest", "bilinear" or "bicubic" (MATLAB's, 8 bit after each axis)."""
+    if name == "bicubic":
+        return resize_bicubic(lr, scale)
+    if name not in BASELINES:
+        raise ValueError(f"baseline {name!r}: want one of {', '.join(BASELINES)}")
+    size = (lr.shape[-2] * scale, lr.shape[-1] * scale)
+    return F.interpolate(lr, size=size, mode=name, **({} if name == "nearest" else {"align_corners": False}))
+
+
+def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, progress: bool = True) -> list[dict]:
+    """Score a generator, or a baseline's name, on (name, HR source) pairs -> one row per picture: name, psnr, ssim, paper_ssim.
+
+    HR is cropped to a multiple of the scale, degraded, upscaled and compared under the protocol.
+    """
+    from .inference import enlarge
+    rows = []
+    for name, source in tqdm(list(pictures), "scoring", unit=" pictures", disable=not progress, leave=False):
+        picture = source if isinstance(source, Picture) else open_picture(source)
+        hr = crop_to_multiple(to_tensor(picture.rgb), scale)
+        lr = degrade(hr, scale)
+        sr = baseline(generator, lr, scale) if isinstance(generator, str) else enlarge(lr, generator)
+        rows.append({"name": name, **scores(sr, hr, scale, picture.grey)})
+    return rows
+
+
+def mean(rows: list[dict]) -> dict[str, float]:
+    """The mean of every numeric column of `evaluate`'s rows; DataError-free: an empty list is a ValueError."""
+    if not rows:
+        raise ValueError("no pictures were scored")
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "name"}
+
+
+@torch.no_grad()
+def perceptual_distance(sr: torch.Tensor, hr: torch.Tensor, features) -> float:
+    """Mean over places of the squared distance of unit-length VGG feature vectors, LPIPS without its learned weights.
+
+    features: a `VGGLoss` (its layer and weights name the figure). (1, 3, H, W) in [0, 1] twice -> scalar, 0 when equal.
+    """
+    a, b = (F.normalize(features.embed(eight_bit(picture)), dim=1) for picture in (sr, hr))
+    return float((a - b).square().sum(1).mean())

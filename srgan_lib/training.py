@@ -1,0 +1,215 @@
+"""Both stages of training: SRResNet on pixels, then SRGAN against a discriminator (Ledig et al. 2017, sec. 3.2)."""
+
+import copy
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from .checkpoint import RunFolder, TrainingError
+from .config import COLAB, PAPER, PROFILES, TINY, TrainConfig, learning_rate, make_generator
+from .data import ImageBank, patches, photometric
+from .health import Health, first_broken
+from .losses import adversarial_loss, content_loss, total_variation
+from .models import Discriminator
+from .validation import Validation
+
+__all__ = ["COLAB", "PAPER", "PROFILES", "TINY", "TrainConfig", "TrainingError", "Trainer", "srgan_step", "srresnet_step", "train", "update_ema"]
+
+
+def srresnet_step(lr, hr, generator, content, update):
+    """One step of stage 1: minimise the content loss alone (eq. 4). lr (N, 3, h, w), hr (N, 3, H, W) -> the losses."""
+    sr = generator(lr)
+    loss = content(sr, hr)
+    update("generator", loss)
+    return {"content": loss}
+
+
+def srgan_step(lr, hr, generator, discriminator, content, adversarial, weight, update):
+    """One step of stage 2: D, then G, on one forward pass of G (eq. 2 and 3). -> the losses and D's mean opinions."""
+    sr = generator(lr)
+
+    discriminator.requires_grad_(True)
+    hr_logits, sr_logits = discriminator(hr), discriminator(sr.detach())
+    discriminator_loss = adversarial.discriminator(hr_logits, sr_logits) + adversarial.penalty(discriminator, hr, sr)
+    update("discriminator", discriminator_loss)
+
+    discriminator.requires_grad_(False)  # G's gradient passes through D and leaves nothing there
+    content_loss = content(sr, hr)
+    adversarial_loss = adversarial.generator(discriminator(sr), hr_logits.detach())
+    update("generator", content_loss + weight * adversarial_loss)
+    return {"content": content_loss, "adversarial": adversarial_loss, "discriminator": discriminator_loss,
+            "d_hr": hr_logits.sigmoid().mean(), "d_sr": sr_logits.sigmoid().mean()}
+
+
+@torch.no_grad()
+def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """average <- decay * average + (1 - decay) * model, batch-norm statistics included."""
+    pairs = [(a, m) for a, m in zip(average.state_dict().values(), model.state_dict().values()) if a.is_floating_point()]
+    torch._foreach_lerp_([a for a, _ in pairs], [m for _, m in pairs], 1 - decay)
+
+
+class Trainer:
+    """The networks, optimizers and average of one run on one device; `step` advances them by one batch."""
+
+    def __init__(self, config: TrainConfig, accelerator: Accelerator):
+        if config.stage not in ("srresnet", "srgan"):
+            raise TrainingError(f"stage {config.stage!r}: want srresnet or srgan")
+        self.config, self.accelerator = config, accelerator
+        self.generator = self._place(make_generator(config).train())
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.content = self._content()
+        self.parameters = {"generator": list(self.generator.parameters())}
+        if config.stage == "srgan":
+            self.adversarial = adversarial_loss(config.adversarial)
+            norm = "none" if config.adversarial.startswith("wgan") else "batch"  # a penalty per picture and batch norm exclude each other
+            self.discriminator = self._place(Discriminator(config.hr_size, config.discriminator_head, norm).train())
+            self.discriminator.register_forward_pre_hook(lambda module, inputs: self._with_noise(inputs[0]))
+            self.parameters["discriminator"] = list(self.discriminator.parameters())
+        self.fused = accelerator.device.type in ("cpu", "cuda")
+        self.optimizers = {name: torch.optim.Adam(p, config.learning_rate, fused=self.fused) for name, p in self.parameters.items()}
+        self.scaler = torch.amp.GradScaler(accelerator.device.type, enabled=accelerator.mixed_precision == "fp16")
+        self.forwards = {name: accelerator.prepare_model(getattr(self, name), evaluation_mode=True) for name in self.parameters}
+        self.noise = 0.0
+
+    def _place(self, network: nn.Module) -> nn.Module:
+        if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return network.to(self.accelerator.device, memory_format=torch.channels_last)
+
+    def _content(self):
+        config, pixels = self.config, nn.L1Loss()
+        main = content_loss(config.content, config.vgg_weights)
+        if isinstance(main, nn.Module):
+            main = main.to(self.accelerator.device, memory_format=torch.channels_last)
+
+        def content(sr, hr):
+            loss = main(sr, hr)
+            loss = loss + config.pixel_weight * pixels(sr, hr) if config.pixel_weight else loss
+            return loss + config.total_variation * total_variation(sr) if config.total_variation else loss
+
+        return content
+
+    def update(self, name: str, loss: torch.Tensor) -> None:
+        """Backward, average over processes, Adam."""
+        self.scaler.scale(loss).backward()
+        if self.accelerator.num_processes > 1:
+            self._average_gradients(self.parameters[name])
+        self.scaler.step(self.optimizers[name])
+        self.optimizers[name].zero_grad(set_to_none=True)
+
+    def _with_noise(self, picture):
+        return (picture + self.noise * torch.randn_like(picture),) if self.noise else None
+
+    def _average_gradients(self, parameters) -> None:
+        """One all-reduce for all gradients; simpler than a wrapper, and safe with several forward passes a step."""
+        flat = torch.cat([p.grad.reshape(-1) for p in parameters])
+        flat = self.accelerator.reduce(flat, "mean")
+        for p, piece in zip(parameters, flat.split([p.numel() for p in parameters])):
+            p.grad.copy_(piece.view_as(p.grad))
+
+    def step(self, lr, hr, step: int) -> dict[str, torch.Tensor]:
+        """One training step on a batch -> the losses as tensors on the device (nothing waits for them here)."""
+        config = self.config
+        torch.manual_seed(config.seed * 1_000_003 + step)  # whatever is drawn inside a step depends on the step alone
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, step)
+        lr, hr = (x.to(self.accelerator.device, memory_format=torch.channels_last, non_blocking=True) for x in (lr, hr))
+        if config.stage == "srresnet":
+            losses = srresnet_step(lr, hr, self.forwards["generator"], self.content, self.update)
+        else:
+            self.noise = config.instance_noise * (1 - step / config.steps)
+            losses = srgan_step(lr, hr, self.forwards["generator"], self.forwards["discriminator"], self.content,
+                                self.adversarial, config.adversarial_weight, self.update)
+            self.adversarial.constrain(self.discriminator)
+        self.scaler.update()
+        update_ema(self.average, self.generator, min(config.ema, (1 + step) / (10 + step)))
+        return {name: value.detach() for name, value in losses.items()}
+
+    def state(self, step: int, seconds: float) -> dict:
+        """Everything that going on needs, after `step` steps: networks, average, optimizers, scaler."""
+        networks = {name: getattr(self, name).state_dict() for name in (*self.parameters, "average")}
+        return {"step": step, "seconds": seconds, "networks": networks, "scaler": self.scaler.state_dict(),
+                "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}}
+
+    def restore(self, state: dict) -> None:
+        for name, network in state["networks"].items():
+            getattr(self, name).load_state_dict(network)
+        for name, optimizer in state["optimizers"].items():
+            self.optimizers[name].load_state_dict(optimizer)
+        self.scaler.load_state_dict(state["scaler"])
+
+
+def make_accelerator(device: str | None = None) -> Accelerator:
+    """The device and precision of this process: bf16 where the card computes it, fp16 on older CUDA cards, else float32."""
+    precision = "no"
+    if torch.cuda.is_available() and device != "cpu":
+        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return Accelerator(cpu=device == "cpu", mixed_precision=precision)
+
+
+def train(config: TrainConfig, bank: ImageBank, run: str | Path, valid: ImageBank | None = None, backup: str | Path | None = None,
+          device: str | None = None, accept_changes: bool = False) -> Iterator[dict]:
+    """Run one stage to its end and yield a record every config.log_every steps; call it again to go on after a stop.
+
+    `run/` receives config.json, log.jsonl, checkpoints, samples of the `valid` pictures, and at the end generator/, the
+    averaged generator as `save_pretrained` writes it. On one machine and thread count, a resumed run equals an uninterrupted
+    one bit for bit on a CPU. Record fields: step, the mean losses since the last record, learning_rate, images_per_s,
+    data_wait (share of the time), eta_s, and psnr (dB, validation) at every config.valid_every steps.
+    Raises TrainingError for a folder of another config (naming the fields), a loss that is not finite, or a full disk.
+    """
+    accelerator = make_accelerator(device)
+    folder = RunFolder(run, backup, writes=accelerator.is_main_process)
+    folder.check_config(config, accept_changes)
+    trainer = Trainer(config, accelerator)
+    validation = Validation(valid, config.scale) if valid is not None and accelerator.is_main_process else None
+    state = folder.load()
+    start, seconds = (state["step"], state["seconds"]) if state else (0, 0.0)
+    if state:
+        trainer.restore(state)
+    accelerator.wait_for_everyone()
+    folder.forget_after(start)
+    del state
+    yield from _loop(config, bank.to(accelerator.device), trainer, folder, validation, start, seconds)
+
+
+def _loop(config, bank, trainer, folder, validation, start, seconds) -> Iterator[dict]:
+    accelerator, health = trainer.accelerator, Health(folder.records())
+    rank, world = accelerator.process_index, accelerator.num_processes
+    sums, waited, since, saved = {}, 0.0, time.perf_counter(), start
+    for step in range(start, config.steps):
+        before = time.perf_counter()
+        lr, hr = patches(bank, step, config, rank, world)
+        if config.photometric:
+            lr, hr = photometric(lr, hr, config, step, rank)
+        waited += time.perf_counter() - before
+        for name, value in trainer.step(lr, hr, step).items():
+            sums[name] = sums.get(name, 0) + value
+        done, last = step + 1, step + 1 == config.steps
+        if done % config.log_every == 0 or done % config.checkpoint_every == 0 or last:
+            count = done - max(start, (done - 1) // config.log_every * config.log_every)
+            means = {name: float(accelerator.reduce(value.float(), "mean")) / count for name, value in sums.items()}
+            first_broken(means, trainer, done, saved)
+        if done % config.log_every == 0 or last:
+            elapsed = time.perf_counter() - since
+            seconds += elapsed
+            record = {"step": done, **means, "learning_rate": learning_rate(config, step),
+                      "images_per_s": config.batch * count / elapsed, "data_wait": waited / elapsed,
+                      "seconds": seconds, "eta_s": (config.steps - done) * elapsed / count}
+            if validation and (done % config.valid_every == 0 or last):
+                record["psnr"], picture = validation(trainer.average)
+                folder.sample(done, picture)
+            health(record)
+            folder.log(record)
+            sums, waited, since = {}, 0.0, time.perf_counter()
+        if done % config.checkpoint_every == 0 or last:
+            folder.save(trainer.state(done, seconds))
+            saved = done
+        if last and accelerator.is_main_process:
+            trainer.average.save_pretrained(folder.folder / "generator")
+        if done % config.log_every == 0 or last:
+            yield record
