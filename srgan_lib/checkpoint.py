@@ -10,11 +10,8 @@ from pathlib import Path
 
 import torch
 
+from .errors import TrainingError
 from .images import atomic_write, write_image
-
-
-class TrainingError(RuntimeError):
-    """Training cannot start or go on; the message is one sentence: what was seen, where the last checkpoint is, what helps."""
 
 
 class RunFolder:
@@ -31,6 +28,8 @@ class RunFolder:
         if writes:
             try:
                 (self.folder / "samples").mkdir(parents=True, exist_ok=True)
+                for torn in self.folder.glob(".*.part"):  # what a kill inside a write left behind
+                    torn.unlink(missing_ok=True)
             except OSError as error:
                 raise TrainingError(f"{folder}: cannot be written ({error.strerror})") from None
 

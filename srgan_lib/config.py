@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from .checkpoint import TrainingError
+from .errors import TrainingError
 from .models import ARCHITECTURES, load_generator
 
 
@@ -42,6 +42,7 @@ class TrainConfig:
     adversarial: str = "bce"
     adversarial_weight: float = 1e-3
     discriminator_head: str = "dense"
+    discriminator_channels: int = 64
     instance_noise: float = 0.0      # standard deviation on D's inputs, falling to 0 over the run
     log_every: int = 100
     valid_every: int = 1000
@@ -66,7 +67,7 @@ COLAB = _profile(
 TINY = _profile(
     TrainConfig(blocks=2, channels=16, batch=4, hr_size=48, steps=60, learning_rate=1e-3, schedule="cosine", content="l1",
                 ema=0.9, log_every=10, valid_every=30, checkpoint_every=20),
-    steps=20, learning_rate=1e-4, content="vgg22", vgg_weights="random", log_every=5, valid_every=10, checkpoint_every=10)
+    steps=20, learning_rate=1e-4, content="vgg22", vgg_weights="random", discriminator_channels=16, log_every=5, valid_every=10, checkpoint_every=10)
 PROFILES = {"tiny": TINY, "colab": COLAB, "paper": PAPER}
 
 

@@ -5,9 +5,9 @@ import warnings
 
 import torch
 
-from .checkpoint import TrainingError
+from .errors import NotFiniteError
 
-PATIENCE = 5  # records in a row
+PATIENCE = 10  # records in a row
 
 
 class Health:
@@ -36,12 +36,12 @@ class Health:
 
 
 def first_broken(means: dict[str, float], trainer, step: int, saved: int) -> None:
-    """Raise TrainingError when a loss or a weight is not finite, naming step, tensor and the last checkpoint."""
+    """Raise NotFiniteError when a loss or a weight is not finite, naming step, tensor and the last checkpoint."""
     broken = [f"loss {name}" for name, value in means.items() if not math.isfinite(value)]
     for network in trainer.parameters:
         for name, tensor in getattr(trainer, network).named_parameters():
             if not broken and not torch.isfinite(tensor).all():
                 broken.append(f"{network}.{name}")
     if broken:
-        raise TrainingError(f"step {step}: {broken[0]} is not finite (NaN or infinite); the last checkpoint is step {saved}. "
+        raise NotFiniteError(f"step {step}: {broken[0]} is not finite (NaN or infinite); the last checkpoint is step {saved}. "
                             "Run again from it with a lower learning rate: --accept-changes --set learning_rate=...")

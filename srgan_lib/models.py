@@ -9,12 +9,10 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import nn
 
+from .errors import ModelError
+
 WEIGHTS = Path(__file__).parent / "weights"
 PAPER_URL = "https://arxiv.org/abs/1609.04802"
-
-
-class ModelError(ValueError):
-    """A generator cannot be found or loaded; the message is one sentence."""
 
 
 class Generator(
@@ -187,19 +185,20 @@ class Discriminator(nn.Module):
     dense layers, which makes it size-free. The sigmoid lives in the loss.
     """
 
-    def __init__(self, hr_size: int = 96, head: str = "dense", normalization: str = "batch"):
+    def __init__(self, hr_size: int = 96, head: str = "dense", normalization: str = "batch", channels: int = 64):
         super().__init__()
         if head not in ("dense", "pooled") or (head == "dense" and (hr_size < 16 or hr_size % 16)):
             raise ValueError(f"head {head!r}, hr_size {hr_size}: want 'dense' with a multiple of 16, or 'pooled'")
-        plan = [(3, 64, 1), (64, 64, 2), (64, 128, 1), (128, 128, 2), (128, 256, 1), (256, 256, 2), (256, 512, 1), (512, 512, 2)]
+        widths = [3] + [channels * factor for factor in (1, 1, 2, 2, 4, 4, 8, 8)]
         layers = []
-        for number, (inputs, outputs, stride) in enumerate(plan):
+        for number, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
+            stride = 1 + number % 2  # k3n64s1, k3n64s2, k3n128s1, k3n128s2, ...
             norm = [normalize(normalization, outputs)] if number else []
             layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), *norm, nn.LeakyReLU(0.2)]
         self.features = nn.Sequential(*layers)
         side = hr_size // 16 if head == "dense" else 1
         self.pool = nn.AdaptiveAvgPool2d(1) if head == "pooled" else nn.Identity()
-        self.head = nn.Sequential(nn.Linear(512 * side * side, 1024), nn.LeakyReLU(0.2), nn.Linear(1024, 1))
+        self.head = nn.Sequential(nn.Linear(8 * channels * side**2, 16 * channels), nn.LeakyReLU(0.2), nn.Linear(16 * channels, 1))
 
     def forward(self, picture):
         x = self.pool(self.features(picture))  # (N, 3, 96, 96) -> (N, 512, 6, 6)

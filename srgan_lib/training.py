@@ -9,9 +9,10 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from .checkpoint import RunFolder, TrainingError
+from .checkpoint import RunFolder
 from .config import COLAB, PAPER, PROFILES, TINY, TrainConfig, learning_rate, make_generator
 from .data import ImageBank, patches, photometric
+from .errors import TrainingError
 from .health import Health, first_broken
 from .losses import adversarial_loss, content_loss, total_variation
 from .models import Discriminator
@@ -66,7 +67,7 @@ class Trainer:
         if config.stage == "srgan":
             self.adversarial = adversarial_loss(config.adversarial)
             norm = "none" if config.adversarial.startswith("wgan") else "batch"  # a penalty per picture and batch norm exclude each other
-            self.discriminator = self._place(Discriminator(config.hr_size, config.discriminator_head, norm).train())
+            self.discriminator = self._place(Discriminator(config.hr_size, config.discriminator_head, norm, config.discriminator_channels).train())
             self.discriminator.register_forward_pre_hook(lambda module, inputs: self._with_noise(inputs[0]))
             self.parameters["discriminator"] = list(self.discriminator.parameters())
         self.fused = accelerator.device.type in ("cpu", "cuda")
@@ -165,6 +166,8 @@ def train(config: TrainConfig, bank: ImageBank, run: str | Path, valid: ImageBan
     accelerator = make_accelerator(device)
     folder = RunFolder(run, backup, writes=accelerator.is_main_process)
     folder.check_config(config, accept_changes)
+    if config.batch % accelerator.num_processes:
+        raise TrainingError(f"batch {config.batch} does not divide among {accelerator.num_processes} processes")
     trainer = Trainer(config, accelerator)
     validation = Validation(valid, config.scale) if valid is not None and accelerator.is_main_process else None
     state = folder.load()

@@ -1,0 +1,56 @@
+"""The command line: python -m srgan_lib upscale | train | evaluate | benchmark | grade.
+
+Exit codes: 0 done; 2 bad input or usage, one sentence on standard error; 3 a run stopped by a loss that is not finite;
+130 interrupted; 1 a fault of ours.
+"""
+
+import argparse
+import os
+import sys
+import warnings
+from importlib import import_module
+
+COMMANDS = {  # name: (module with add_arguments(parser) and run(arguments) -> exit code, what it does)
+    "upscale": ("inference", "Upscale pictures, folders and videos."),
+    "train": ("commands", "Train one stage, or go on with it after a stop."),
+    "evaluate": ("evaluation", "Score a model or a baseline against ground truth."),
+    "benchmark": ("benchmark", "Measure this machine: data, training steps, inference."),
+    "grade": ("grading", "Grade assignment notebooks."),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, run, and turn every expected error into one sentence and an exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser("python -m srgan_lib", description="Train, judge and use super-resolution networks.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, text) in COMMANDS.items():
+        commands.add_parser(name, help=text, description=text)
+    if arguments and arguments[0] in COMMANDS:  # only the module of the command asked for is imported
+        module = import_module(f".{COMMANDS[arguments[0]][0]}", __package__)
+        module.add_arguments(commands.choices[arguments[0]])
+    parsed = parser.parse_args(arguments)
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    try:
+        return module.run(parsed)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return explain(error)
+
+
+def explain(error: Exception) -> int:
+    """One sentence for an expected error and its exit code; anything else is a fault of ours and keeps its traceback."""
+    if not (getattr(error, "exit_code", None) or isinstance(error, OSError)):
+        raise error
+    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    print(f"srgan_lib: {text}", file=sys.stderr)
+    return getattr(error, "exit_code", 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

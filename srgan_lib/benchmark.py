@@ -1,0 +1,259 @@
+"""The command `benchmark`: what this machine does with data, both training steps and inference, and what limits it.
+
+Every figure is the median of repeated runs after a warm-up, with its spread (the middle half) beside it.
+"""
+
+import argparse
+import gc
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from .config import COLAB, PAPER, TrainConfig
+from .data import ImageBank, patches
+from .evaluation import write_json
+from .images import degrade, read_image, to_tensor
+from .models import Discriminator, SRResNet
+from .training import Trainer, make_accelerator, srgan_step, srresnet_step
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"))
+    parser.add_argument("--repeats", type=int, default=7, help="timed runs a figure, after 2 of warm-up")
+    parser.add_argument("--quick", action="store_true", help="small batches: checks the command, measures nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    result = measure(arguments.device, max(1, arguments.repeats), arguments.quick)
+    print(report(result))
+    if arguments.json:
+        write_json(Path(arguments.json), result)
+    return 0
+
+
+def measure(device: str | None = None, repeats: int = 7, quick: bool = False) -> dict:
+    """All figures of this machine as one flat dict; NAME_spread is the interquartile range in the unit of NAME."""
+    accelerator = make_accelerator(device)
+    clock = Clock(accelerator.device, 1 if quick else repeats)
+    batch = 2 if quick else 16
+    result = {"device": name_of(accelerator.device), "torch": torch.__version__, "threads": torch.get_num_threads(),
+              "precision": accelerator.mixed_precision, "batch": batch, "hr_size": 96, "quick": quick}
+    result |= ceilings(clock, quick)
+    result |= loaders(clock, batch)
+    config = TrainConfig(batch=batch, vgg_weights="random")
+    result |= steps(clock, config, accelerator)
+    result["data_wait_share"] = batch / result["bank_patches_per_s"] / (result["stage1_step_s"] + batch / result["bank_patches_per_s"])
+    result |= inference(clock, 64 if quick else 256)
+    result |= memory(accelerator.device)
+    result["vgg"] = "random weights: for timing only"
+    for name, profile in (("colab", COLAB), ("paper", PAPER)):
+        result[f"{name}_hours"] = sum(stage.steps * stage.batch / batch * result[key] for stage, key in
+                                      ((profile.srresnet, "stage1_step_s"), (profile.srgan, "stage2_step_s"))) / 3600
+    return result
+
+
+class Clock:
+    """Times a function: warm-up, then the median and the interquartile range of `repeats` runs, synchronised on a GPU."""
+
+    def __init__(self, device: torch.device, repeats: int):
+        self.device, self.repeats = device, repeats
+
+    def __call__(self, name: str, function) -> dict[str, float]:
+        print(f"measuring {name.removesuffix('_s')} ...", file=sys.stderr, flush=True)
+        times = [self._once(function) for _ in range(self.repeats + min(2, self.repeats))][min(2, self.repeats):]
+        quarters = statistics.quantiles(times, n=4) if len(times) > 1 else [0, 0, 0]
+        return {name: statistics.median(times), f"{name}_spread": quarters[2] - quarters[0]}
+
+    def _once(self, function) -> float:
+        self._wait()
+        before = time.perf_counter()
+        function()
+        self._wait()
+        return time.perf_counter() - before
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def name_of(device: torch.device) -> str:
+    """The card's name, or the processor's with its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpu = Path("/proc/cpuinfo")
+    model = [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")] if cpu.is_file() else []
+    return f"{model[0] if model else platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def ceilings(clock: Clock, quick: bool) -> dict[str, float]:
+    """GFLOP/s of a large matrix product and of a large 3x3 convolution: no step can be faster than the better one."""
+    size, images = (512, 1) if quick else (4096, 16) if clock.device.type == "cpu" else (8192, 64)
+    kind = torch.float32 if clock.device.type == "cpu" else torch.float16
+    a = torch.randn(size, size, device=clock.device, dtype=kind)
+    conv = nn.Conv2d(256, 256, 3, padding=1).to(clock.device, kind, memory_format=torch.channels_last)
+    x = torch.randn(images, 256, 48, 48, device=clock.device, dtype=kind).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        product, convolution = clock("matmul_s", lambda: a @ a), clock("conv_s", lambda: conv(x))
+    rates = 2 * size**3 / product["matmul_s"] / 1e9, 2 * images * 48**2 * 256**2 * 9 / convolution["conv_s"] / 1e9
+    return {"matmul_gflops": rates[0], "conv_gflops": rates[1], "ceiling_gflops": max(rates)}
+
+
+def loaders(clock: Clock, batch: int) -> dict[str, float]:
+    """Patches a second of the bank, and of decoding a 2040 x 1356 PNG for each patch; making LR counts in both."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.png"
+        Image.fromarray(_picture()).save(path)
+        bank = ImageBank.build([("picture", path)], Path(folder) / "bank", progress=False)
+        config, step = TrainConfig(batch=batch), iter(range(10**9))
+        banked = clock("bank_s", lambda: patches(bank, next(step), config))
+        naive = clock("naive_s", lambda: _naive_patch(path, next(step)))
+        del bank
+    torch.set_num_threads(threads)
+    return {"bank_patches_per_s": batch / banked["bank_s"], "naive_patches_per_s": 1 / naive["naive_s"],
+            "bank_over_naive": batch / banked["bank_s"] * naive["naive_s"]}
+
+
+def _picture() -> np.ndarray:
+    """2040 x 1356 pixels with a photograph's detail, from scikit-image's own (5 to 6 MB as PNG)."""
+    from skimage import data
+    photograph = Image.fromarray(data.astronaut()).resize((2040, 1356), Image.Resampling.BICUBIC)
+    noise = np.random.default_rng(0).normal(0, 3, (1356, 2040, 3))
+    return (np.asarray(photograph) + noise).clip(0, 255).astype(np.uint8)
+
+
+def _naive_patch(path: Path, seed: int):
+    random = np.random.default_rng(seed)
+    image = read_image(path)
+    y, x = random.integers(0, image.shape[0] - 96), random.integers(0, image.shape[1] - 96)
+    hr = to_tensor(image[y:y + 96, x:x + 96])
+    return degrade(hr, 4), hr
+
+
+class PlainTail(nn.Module):
+    """What the tail replaces: shuffle first, then a 9x9 convolution at full resolution."""
+
+    def __init__(self, tail):
+        super().__init__()
+        self.conv, self.factor = nn.Conv2d(tail.in_channels, tail.out_channels, tail.kernel_size, padding=tail.padding), tail.factor
+
+    def forward(self, x):
+        return self.conv(F.pixel_shuffle(x, self.factor))
+
+
+def plain_generator() -> SRResNet:
+    """The paper's network as everybody writes it, to compare with."""
+    generator = SRResNet()
+    generator.tail = PlainTail(generator.tail)
+    return generator
+
+
+def steps(clock: Clock, config: TrainConfig, accelerator) -> dict[str, float]:
+    """Seconds of both training steps with our settings and with eager float32 NCHW; arithmetic counted on the plain network."""
+    result = {}
+    random = torch.Generator().manual_seed(0)
+    lr = torch.rand(config.batch, 3, 24, 24, generator=random).to(clock.device)
+    hr = torch.rand(config.batch, 3, 96, 96, generator=random).to(clock.device)
+    for stage, content in (("srresnet", "mse"), ("srgan", "vgg54")):
+        number = 1 if stage == "srresnet" else 2
+        trainer = Trainer(replace(config, stage=stage, content=content), accelerator)
+        result |= clock(f"stage{number}_step_s", lambda: trainer.step(lr, hr, 0))
+        eager = eager_step(trainer, clock.device, lr, hr)
+        del trainer
+        gc.collect()
+        result |= clock(f"stage{number}_eager_step_s", eager)
+        result[f"stage{number}_gflop"] = step_gflop(stage, config.batch)
+        del eager
+        gc.collect()
+    return result
+
+
+def eager_step(trainer: Trainer, device: torch.device, lr, hr):
+    """The same step in plain PyTorch: NCHW, float32, tail after the shuffle, unfused Adam."""
+    networks = {"generator": plain_generator().to(device)}
+    if "discriminator" in trainer.parameters:
+        networks["discriminator"] = Discriminator().to(device)
+    optimizers = {name: torch.optim.Adam(network.parameters(), 1e-4) for name, network in networks.items()}
+
+    def update(name: str, loss) -> None:
+        loss.backward()
+        optimizers[name].step()
+        optimizers[name].zero_grad()
+
+    content = trainer.content.main if hasattr(trainer.content, "main") else trainer.content
+    if "discriminator" not in networks:
+        return lambda: srresnet_step(lr, hr, networks["generator"], content, update)
+    return lambda: srgan_step(lr, hr, networks["generator"], networks["discriminator"], content, trainer.adversarial, 1e-3, update)
+
+
+def step_gflop(stage: str, batch: int) -> float:
+    """Multiplications and additions of one step, counted on shapes alone (no arithmetic is done)."""
+    from .losses import BCE, VGG_DEPTH
+    import torchvision
+    with torch.device("meta"):
+        generator, discriminator = plain_generator(), Discriminator()
+        vgg = torchvision.models.vgg19(weights=None).features[:VGG_DEPTH["vgg54"]].requires_grad_(False)
+        lr, hr = torch.rand(batch, 3, 24, 24), torch.rand(batch, 3, 96, 96)
+
+    def content(sr, hr):
+        with torch.no_grad():
+            target = vgg(hr)
+        return F.mse_loss(vgg(sr), target)
+
+    with FlopCounterMode(display=False) as counter:
+        update = lambda name, loss: loss.backward()
+        if stage == "srresnet":
+            srresnet_step(lr, hr, generator, nn.MSELoss(), update)
+        else:
+            srgan_step(lr, hr, generator, discriminator, content, BCE(), 1e-3, update)
+    return counter.get_total_flops() / 1e9
+
+
+def inference(clock: Clock, side: int) -> dict[str, float]:
+    """Output megapixels a second for a side x side input at x4, ours and the eager whole-image network."""
+    from .inference import enlarge
+    lr, generator = torch.rand(1, 3, side, side), SRResNet().eval().to(clock.device)
+    plain = plain_generator().eval().to(clock.device)
+    with torch.inference_mode():
+        ours = clock("inference_s", lambda: enlarge(lr, generator))
+        eager = clock("inference_eager_s", lambda: plain(lr.to(clock.device)).cpu())
+    megapixels = 16 * side**2 / 1e6
+    return {**ours, **eager, "inference_mp_per_s": megapixels / ours["inference_s"], "inference_side": side,
+            "inference_gflop": 290.7 * (side / 256) ** 2}
+
+
+def memory(device: torch.device) -> dict[str, float]:
+    """Peak memory of this whole benchmark: of the process, and of the card."""
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return {"peak_memory_mb": torch.cuda.max_memory_allocated() / 1e6 if device.type == "cuda" else peak, "peak_process_mb": peak}
+
+
+def report(r: dict) -> str:
+    """The figures as lines for people."""
+    share = lambda gflop, seconds: f"{gflop / seconds / r['ceiling_gflops']:.0%} of the ceiling"
+    lines = [f"{r['device']}, torch {r['torch']}, precision {r['precision']}, batch {r['batch']}" + (" (quick: not a measurement)" if r["quick"] else ""),
+             f"ceiling            {r['ceiling_gflops']:.0f} GFLOP/s (matmul {r['matmul_gflops']:.0f}, 3x3 convolution {r['conv_gflops']:.0f})",
+             f"patches, one core  bank {r['bank_patches_per_s']:.0f}/s, one decode per patch {r['naive_patches_per_s']:.1f}/s: {r['bank_over_naive']:.0f}x"]
+    for number in (1, 2):
+        ours, eager, gflop = (r[f"stage{number}_{key}"] for key in ("step_s", "eager_step_s", "gflop"))
+        lines.append(f"stage {number} step       {ours:.4f} s (spread {r[f'stage{number}_step_s_spread']:.4f}), {share(gflop, ours)}; eager NCHW {eager:.4f} s, "
+                     f"{eager / ours:.2f}x; {gflop:.0f} GFLOP" + (f"; VGG with {r['vgg']}" if number == 2 else ""))
+    lines += [f"waiting for data   {r['data_wait_share']:.2%} of a stage 1 step",
+              f"inference          {r['inference_s']:.3f} s for {r['inference_side']} x {r['inference_side']} ({r['inference_mp_per_s']:.2f} megapixels/s out), "
+              f"{share(r['inference_gflop'], r['inference_s'])}; eager {r['inference_eager_s']:.3f} s",
+              f"peak memory        {r['peak_memory_mb']:.0f} MB", f"COLAB here         {r['colab_hours']:.1f} hours", f"PAPER here         {r['paper_hours']:.0f} hours"]
+    return "\n".join(lines)

@@ -1,0 +1,108 @@
+"""The command `evaluate`: one model on one set, or everything that the README and the model cards state."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .errors import ModelError
+from .images import atomic_write
+from .metrics import BASELINES, evaluate, mean
+
+RESULTS = Path(__file__).parent / "weights" / "results.json"
+TEST_SETS = ("set5", "set14")
+PAPER = {  # Ledig et al. 2017, table 2, x4: PSNR and its own SSIM on Set5 and Set14
+    "bicubic": ((28.43, 0.8211), (25.99, 0.7486)), "srresnet-x4": ((32.05, 0.9019), (28.49, 0.8184)),
+    "srgan-x4": ((29.40, 0.8472), (26.02, 0.7397)),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help=f"shipped name, folder, Hub repo OWNER/NAME, or {', '.join(BASELINES)}")
+    parser.add_argument("--data", help="named set or folder; the pictures are the HR ground truth")
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="default: the model's, 4 for a baseline")
+    parser.add_argument("--json", metavar="FILE", help="write the rows and means as JSON")
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default=None)
+    parser.add_argument("--all", action="store_true", help="every shipped x4 model and baseline on Set5 and Set14 -> "
+                                                           "weights/results.json and the README's table")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.all:
+        records = [score(model, data, 4, arguments.device) for data in TEST_SETS for model in models_x4()]
+        write_json(RESULTS, records)
+        print(table(records))
+        update_readme(table(records))
+        return 0
+    if not arguments.model or not arguments.data:
+        raise ModelError("evaluate: want --model and --data, or --all")
+    record = score(arguments.model, arguments.data, arguments.scale, arguments.device)
+    print_rows(record)
+    if arguments.json:
+        write_json(Path(arguments.json), record)
+    return 0
+
+
+def models_x4() -> list[str]:
+    """The baselines and the shipped generators of scale 4, worst first as in the paper's table."""
+    from .models import shipped
+    names = [name for name in ("srgan-x4", "srresnet-x4") if name in shipped()]
+    return [*BASELINES, *names, *(name for name in shipped() if name.endswith("-x4") and name not in names)]
+
+
+def score(model: str, data: str, scale: int | None = None, device: str | None = None) -> dict:
+    """Evaluate a model's name on a set's name -> the record that `--json` writes."""
+    import torch
+    from .hub import images
+    from .models import load_generator
+    generator = model if model in BASELINES else load_generator(model, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    own = 4 if isinstance(generator, str) else generator.scale
+    if scale and not isinstance(generator, str) and scale != own:
+        raise ModelError(f"{model}: enlarges by {own}, not by {scale}")
+    scale = scale or own
+    pictures = list(images(data, "test" if data in TEST_SETS else "valid" if data == "sample" else "train"))
+    rows = evaluate(generator, pictures, scale)
+    bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale)
+    where = "cpu" if isinstance(generator, str) else next(generator.parameters()).device.type
+    return {"model": model, "data": data, "scale": scale, "device": where, "torch": torch.__version__, "mean": mean(rows),
+            "images": rows, "bicubic": mean(bicubic)}
+
+
+def print_rows(record: dict) -> None:
+    """The table for people: a line a picture, the mean, and bicubic's mean for comparison."""
+    print(f"{record['model']} on {record['data']}, x{record['scale']}, luma, {record['scale']} pixels shaved ({record['device']}, "
+          f"torch {record['torch']})")
+    width = max(len(row["name"]) for row in record["images"]) + 2
+    print(f"{'':{width}}{'PSNR dB':>9}{'SSIM':>9}{'paper SSIM':>12}")
+    rows = [*record["images"], {"name": "mean", **record["mean"]}, {"name": "bicubic", **record["bicubic"]}]
+    for row in rows:
+        print(f"{row['name']:{width}}{row['psnr']:9.3f}{row['ssim']:9.4f}{row['paper_ssim']:12.4f}")
+
+
+def write_json(path: Path, value) -> None:
+    text = json.dumps(value, indent=1).encode()
+    atomic_write(path, lambda file: file.write(text + b"\n"))
+
+
+def table(records: list[dict]) -> str:
+    """The README's table in Markdown: ours and the paper's, both SSIMs."""
+    means = {(record["model"], record["data"]): record["mean"] for record in records}
+    lines = ["| x4, luma | Set5 PSNR | SSIM | paper's SSIM | Set14 PSNR | SSIM | paper's SSIM |", "|---|---|---|---|---|---|---|"]
+    for model in dict.fromkeys(record["model"] for record in records):
+        cells = [f"{mean['psnr']:.2f} | {mean['ssim']:.4f} | {mean['paper_ssim']:.4f}" for mean in (means[model, data] for data in TEST_SETS)]
+        lines.append(f"| {model} | " + " | ".join(cells) + " |")
+        if model in PAPER:
+            cells = [f"{psnr:.2f} | - | {ssim:.4f}" for psnr, ssim in PAPER[model]]
+            lines.append(f"| *the paper's {model.removesuffix('-x4')}* | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def update_readme(text: str) -> None:
+    """Put the table between the README's markers, where there is a checkout."""
+    readme, begin, end = Path(__file__).parent.parent / "README.md", "<!-- results -->", "<!-- /results -->"
+    if not readme.is_file() or begin not in readme.read_text():
+        print("no README with a results table beside the library: only weights/results.json was written", file=sys.stderr)
+        return
+    before, rest = readme.read_text().split(begin, 1)
+    changed = f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}"
+    atomic_write(readme, lambda file: file.write(changed.encode()))
