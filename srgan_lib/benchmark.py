@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -24,6 +25,8 @@ from .config import COLAB, PAPER, TrainConfig
 from .data import ImageBank, patches
 from .evaluation import write_json
 from .images import degrade, read_image, to_tensor
+from .inference import enlarge
+from .losses import BCE, VGG_DEPTH, VGGLoss
 from .models import Discriminator, SRResNet
 from .training import Trainer, make_accelerator, srgan_step, srresnet_step
 
@@ -47,15 +50,15 @@ def measure(device: str | None = None, repeats: int = 7, quick: bool = False) ->
     """All figures of this machine as one flat dict; NAME_spread is the interquartile range in the unit of NAME."""
     accelerator = make_accelerator(device)
     clock = Clock(accelerator.device, 1 if quick else repeats)
-    batch = 2 if quick else 16
+    batch, hr_size = (2, 32) if quick else (16, 96)
     result = {"device": name_of(accelerator.device), "torch": torch.__version__, "threads": torch.get_num_threads(),
-              "precision": accelerator.mixed_precision, "batch": batch, "hr_size": 96, "quick": quick}
+              "precision": accelerator.mixed_precision, "batch": batch, "hr_size": hr_size, "quick": quick}
     result |= ceilings(clock, quick)
-    result |= loaders(clock, batch)
-    config = TrainConfig(batch=batch, vgg_weights="random")
+    result |= loaders(clock, batch, (320, 480) if quick else (1356, 2040))
+    config = TrainConfig(batch=batch, hr_size=hr_size, vgg_weights="random")
     result |= steps(clock, config, accelerator)
     result["data_wait_share"] = batch / result["bank_patches_per_s"] / (result["stage1_step_s"] + batch / result["bank_patches_per_s"])
-    result |= inference(clock, 64 if quick else 256)
+    result |= inference(clock, 16 if quick else 256)
     result |= memory(accelerator.device)
     result["vgg"] = "random weights: for timing only"
     for name, profile in (("colab", COLAB), ("paper", PAPER)):
@@ -99,7 +102,7 @@ def name_of(device: torch.device) -> str:
 
 def ceilings(clock: Clock, quick: bool) -> dict[str, float]:
     """GFLOP/s of a large matrix product and of a large 3x3 convolution: no step can be faster than the better one."""
-    size, images = (512, 1) if quick else (4096, 16) if clock.device.type == "cpu" else (8192, 64)
+    size, images = (256, 1) if quick else (4096, 16) if clock.device.type == "cpu" else (8192, 64)
     kind = torch.float32 if clock.device.type == "cpu" else torch.float16
     a = torch.randn(size, size, device=clock.device, dtype=kind)
     conv = nn.Conv2d(256, 256, 3, padding=1).to(clock.device, kind, memory_format=torch.channels_last)
@@ -110,13 +113,13 @@ def ceilings(clock: Clock, quick: bool) -> dict[str, float]:
     return {"matmul_gflops": rates[0], "conv_gflops": rates[1], "ceiling_gflops": max(rates)}
 
 
-def loaders(clock: Clock, batch: int) -> dict[str, float]:
-    """Patches a second of the bank, and of decoding a 2040 x 1356 PNG for each patch; making LR counts in both."""
+def loaders(clock: Clock, batch: int, size: tuple[int, int]) -> dict[str, float]:
+    """Patches a second of the bank, and of decoding a PNG of `size` (2040 x 1356, as in DIV2K) for each patch; making LR counts in both."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.png"
-        Image.fromarray(_picture()).save(path)
+        Image.fromarray(_picture(*size)).save(path)
         bank = ImageBank.build([("picture", path)], Path(folder) / "bank", progress=False)
         config, step = TrainConfig(batch=batch), iter(range(10**9))
         banked = clock("bank_s", lambda: patches(bank, next(step), config))
@@ -127,11 +130,11 @@ def loaders(clock: Clock, batch: int) -> dict[str, float]:
             "bank_over_naive": batch / banked["bank_s"] * naive["naive_s"]}
 
 
-def _picture() -> np.ndarray:
-    """2040 x 1356 pixels with a photograph's detail, from scikit-image's own (5 to 6 MB as PNG)."""
+def _picture(height: int, width: int) -> np.ndarray:
+    """Pixels with a photograph's detail, from scikit-image's own (5 to 6 MB as PNG at 2040 x 1356)."""
     from skimage import data
-    photograph = Image.fromarray(data.astronaut()).resize((2040, 1356), Image.Resampling.BICUBIC)
-    noise = np.random.default_rng(0).normal(0, 3, (1356, 2040, 3))
+    photograph = Image.fromarray(data.astronaut()).resize((width, height), Image.Resampling.BICUBIC)
+    noise = np.random.default_rng(0).normal(0, 3, (height, width, 3))
     return (np.asarray(photograph) + noise).clip(0, 255).astype(np.uint8)
 
 
@@ -165,27 +168,27 @@ def steps(clock: Clock, config: TrainConfig, accelerator) -> dict[str, float]:
     """Seconds of both training steps with our settings and with eager float32 NCHW; arithmetic counted on the plain network."""
     result = {}
     random = torch.Generator().manual_seed(0)
-    lr = torch.rand(config.batch, 3, 24, 24, generator=random).to(clock.device)
-    hr = torch.rand(config.batch, 3, 96, 96, generator=random).to(clock.device)
+    hr = torch.rand(config.batch, 3, config.hr_size, config.hr_size, generator=random).to(clock.device)
+    lr = hr[..., ::4, ::4].contiguous()
     for stage, content in (("srresnet", "mse"), ("srgan", "vgg54")):
         number = 1 if stage == "srresnet" else 2
         trainer = Trainer(replace(config, stage=stage, content=content), accelerator)
         result |= clock(f"stage{number}_step_s", lambda: trainer.step(lr, hr, 0))
-        eager = eager_step(trainer, clock.device, lr, hr)
         del trainer
         gc.collect()
+        eager = eager_step(stage, clock.device, lr, hr)
         result |= clock(f"stage{number}_eager_step_s", eager)
-        result[f"stage{number}_gflop"] = step_gflop(stage, config.batch)
+        result[f"stage{number}_gflop"] = step_gflop(stage, config.batch, config.hr_size)
         del eager
         gc.collect()
     return result
 
 
-def eager_step(trainer: Trainer, device: torch.device, lr, hr):
+def eager_step(stage: str, device: torch.device, lr, hr):
     """The same step in plain PyTorch: NCHW, float32, tail after the shuffle, unfused Adam."""
     networks = {"generator": plain_generator().to(device)}
-    if "discriminator" in trainer.parameters:
-        networks["discriminator"] = Discriminator().to(device)
+    if stage == "srgan":
+        networks["discriminator"] = Discriminator(hr.shape[-1]).to(device)
     optimizers = {name: torch.optim.Adam(network.parameters(), 1e-4) for name, network in networks.items()}
 
     def update(name: str, loss) -> None:
@@ -193,20 +196,18 @@ def eager_step(trainer: Trainer, device: torch.device, lr, hr):
         optimizers[name].step()
         optimizers[name].zero_grad()
 
-    content = trainer.content.main if hasattr(trainer.content, "main") else trainer.content
     if "discriminator" not in networks:
-        return lambda: srresnet_step(lr, hr, networks["generator"], content, update)
-    return lambda: srgan_step(lr, hr, networks["generator"], networks["discriminator"], content, trainer.adversarial, 1e-3, update)
+        return lambda: srresnet_step(lr, hr, networks["generator"], nn.MSELoss(), update)
+    content = VGGLoss("vgg54", "random", scale=1.0).to(device)
+    return lambda: srgan_step(lr, hr, networks["generator"], networks["discriminator"], content, BCE(), 1e-3, update)
 
 
-def step_gflop(stage: str, batch: int) -> float:
+def step_gflop(stage: str, batch: int = 16, hr_size: int = 96) -> float:
     """Multiplications and additions of one step, counted on shapes alone (no arithmetic is done)."""
-    from .losses import BCE, VGG_DEPTH
-    import torchvision
     with torch.device("meta"):
-        generator, discriminator = plain_generator(), Discriminator()
+        generator, discriminator = plain_generator(), Discriminator(hr_size)
         vgg = torchvision.models.vgg19(weights=None).features[:VGG_DEPTH["vgg54"]].requires_grad_(False)
-        lr, hr = torch.rand(batch, 3, 24, 24), torch.rand(batch, 3, 96, 96)
+        lr, hr = torch.rand(batch, 3, hr_size // 4, hr_size // 4), torch.rand(batch, 3, hr_size, hr_size)
 
     def content(sr, hr):
         with torch.no_grad():
@@ -224,7 +225,6 @@ def step_gflop(stage: str, batch: int) -> float:
 
 def inference(clock: Clock, side: int) -> dict[str, float]:
     """Output megapixels a second for a side x side input at x4, ours and the eager whole-image network."""
-    from .inference import enlarge
     lr, generator = torch.rand(1, 3, side, side), SRResNet().eval().to(clock.device)
     plain = plain_generator().eval().to(clock.device)
     with torch.inference_mode():

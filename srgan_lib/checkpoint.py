@@ -24,6 +24,7 @@ class RunFolder:
 
     def __init__(self, folder: str | Path, backup: str | Path | None = None, writes: bool = True):
         self.folder, self.backup, self.writes = Path(folder), Path(backup) if backup else None, writes
+        self.board = None
         self.checkpoint, self.previous = self.folder / "checkpoint.pt", self.folder / "checkpoint.previous.pt"
         if writes:
             try:
@@ -95,10 +96,14 @@ class RunFolder:
         return None
 
     def log(self, record: dict) -> None:
-        """Append one record as a JSON line."""
+        """Append one record as a JSON line, and to TensorBoard where it is installed."""
         if self.writes:
             with open(self.folder / "log.jsonl", "a") as file:
                 file.write(json.dumps(record) + "\n")
+            if self.board is None:
+                self.board = tensorboard(self.folder / "tensorboard", record["step"])
+            for name in (record.keys() - {"step"}) if self.board else ():
+                self.board.add_scalar(name, record[name], record["step"])
 
     def records(self) -> list[dict]:
         """All records so far; a line torn by a kill is left out."""
@@ -115,6 +120,15 @@ class RunFolder:
         """Store the validation crops of one moment as samples/STEP.png."""
         if self.writes:
             write_image(image, self.folder / "samples" / f"{step:07d}.png")
+
+
+def tensorboard(folder: Path, step: int):
+    """A writer whose records from `step` on replace earlier ones (a resumed run's), or False where there is no TensorBoard."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return False
+    return SummaryWriter(str(folder), purge_step=step)
 
 
 def read_log(run: str | Path) -> list[dict]:

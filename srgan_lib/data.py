@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .hub import DataError, cache_folder, images, listing
-from .images import ImageError, mirror, read_image, resize_axis
+from .errors import DataError, ImageError
+from .hub import cache_folder, images, listing
+from .images import mirror, read_image, resize_axis
 
 
 __all__ = ["DataError", "ImageBank", "cut", "epochs", "images", "open_bank", "patches", "photometric"]
@@ -29,10 +30,10 @@ class ImageBank:
         path = Path(path)
         try:
             index = json.loads(path.with_suffix(".json").read_text())
+            self.names, self.sizes = index["names"], [tuple(size) for size in index["sizes"]]
             self.pixels = np.memmap(path.with_suffix(".bin"), np.uint8, "r")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise DataError(f"{path}: no usable image bank ({error})") from None
-        self.names, self.sizes = index["names"], [tuple(size) for size in index["sizes"]]
         counts = [height * width * 3 for height, width in self.sizes]
         self.offsets = np.concatenate([[0], np.cumsum(counts)])
         if len(self.pixels) != self.offsets[-1]:
@@ -50,7 +51,7 @@ class ImageBank:
         """Move the pixels to a GPU when they fit in half of its free memory; patches are then cut there. Returns self."""
         device = torch.device(device)
         if device.type == "cuda" and len(self.pixels) < torch.cuda.mem_get_info(device)[0] / 2:
-            self.on_device = torch.from_numpy(np.asarray(self.pixels)).to(device)
+            self.on_device = torch.from_numpy(np.memmap(self.pixels.filename, np.uint8, "c")).to(device)  # torch warns of "r"
         return self
 
     @classmethod
@@ -66,7 +67,7 @@ class ImageBank:
         names, sizes = [], []
         try:
             with open(partial, "wb") as file:
-                for name, source in tqdm(pictures, "decoding", total, unit=" pictures", disable=not progress):
+                for name, source in tqdm(pictures, "decoding", total, unit=" pictures", disable=not progress, delay=1):
                     try:
                         image = read_image(source)
                     except ImageError as error:

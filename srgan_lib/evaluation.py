@@ -5,11 +5,17 @@ import json
 import sys
 from pathlib import Path
 
-from .errors import ModelError
-from .images import atomic_write
-from .metrics import BASELINES, evaluate, mean
+import torch
 
-RESULTS = Path(__file__).parent / "weights" / "results.json"
+from .errors import ModelError
+from .figures import strip
+from .hub import images
+from .images import atomic_write, crop_to_multiple, degrade, read_image, resize_bicubic, to_image, to_tensor, write_image
+from .inference import enlarge
+from .metrics import BASELINES, evaluate, mean
+from .models import WEIGHTS, load_generator, shipped
+
+RESULTS = WEIGHTS / "results.json"
 TEST_SETS = ("set5", "set14")
 PAPER = {  # Ledig et al. 2017, table 2, x4: PSNR and its own SSIM on Set5 and Set14
     "bicubic": ((28.43, 0.8211), (25.99, 0.7486)), "srresnet-x4": ((32.05, 0.9019), (28.49, 0.8184)),
@@ -24,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the rows and means as JSON")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default=None)
     parser.add_argument("--all", action="store_true", help="every shipped x4 model and baseline on Set5 and Set14 -> "
-                                                           "weights/results.json and the README's table")
+                                                           "weights/results.json, example.webp, the tables of README and model cards")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         records = [score(model, data, 4, arguments.device) for data in TEST_SETS for model in models_x4()]
         write_json(RESULTS, records)
         print(table(records))
-        update_readme(table(records))
+        restate(records)
         return 0
     if not arguments.model or not arguments.data:
         raise ModelError("evaluate: want --model and --data, or --all")
@@ -45,16 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def models_x4() -> list[str]:
     """The baselines and the shipped generators of scale 4, worst first as in the paper's table."""
-    from .models import shipped
     names = [name for name in ("srgan-x4", "srresnet-x4") if name in shipped()]
     return [*BASELINES, *names, *(name for name in shipped() if name.endswith("-x4") and name not in names)]
 
 
 def score(model: str, data: str, scale: int | None = None, device: str | None = None) -> dict:
     """Evaluate a model's name on a set's name -> the record that `--json` writes."""
-    import torch
-    from .hub import images
-    from .models import load_generator
     generator = model if model in BASELINES else load_generator(model, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     own = 4 if isinstance(generator, str) else generator.scale
     if scale and not isinstance(generator, str) and scale != own:
@@ -97,12 +99,33 @@ def table(records: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def update_readme(text: str) -> None:
-    """Put the table between the README's markers, where there is a checkout."""
-    readme, begin, end = Path(__file__).parent.parent / "README.md", "<!-- results -->", "<!-- /results -->"
-    if not readme.is_file() or begin not in readme.read_text():
-        print("no README with a results table beside the library: only weights/results.json was written", file=sys.stderr)
-        return
-    before, rest = readme.read_text().split(begin, 1)
+def restate(records: list[dict]) -> None:
+    """Carry the figures to wherever they are stated: the README, each shipped model's card, and the example picture."""
+    cards = {WEIGHTS / name / "README.md": table([r for r in records if r["model"] in (name, "bicubic")])
+             for name in shipped() if name.endswith("-x4")}
+    for path, text in {WEIGHTS.parent.parent / "README.md": table(records), **cards}.items():
+        if not put_between_markers(path, text):
+            print(f"{path}: no results markers in it, left as it is", file=sys.stderr)
+    write_image(strip(example()), WEIGHTS / "example.webp", lossless=True)
+
+
+def put_between_markers(path: Path, text: str) -> bool:
+    """Replace what stands between `<!-- results -->` and `<!-- /results -->` -> whether the markers were there."""
+    begin, end = "<!-- results -->", "<!-- /results -->"
+    if not path.is_file() or begin not in path.read_text():
+        return False
+    before, rest = path.read_text().split(begin, 1)
     changed = f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}"
-    atomic_write(readme, lambda file: file.write(changed.encode()))
+    atomic_write(path, lambda file: file.write(changed.encode()))
+    return True
+
+
+def example() -> dict:
+    """The README's crop, of scikit-image's cat: bicubic, the shipped x4 generators, and the original, uint8 arrays."""
+    hr = crop_to_multiple(to_tensor(read_image(dict(images("sample", "valid"))["chelsea.png"])), 4)
+    lr = degrade(hr, 4)
+    pictures = {"bicubic": resize_bicubic(lr, 4)}
+    names = {"srresnet-x4": "SRResNet", "srgan-x4": "SRGAN"}
+    pictures |= {label: enlarge(lr, load_generator(name)) for name, label in names.items() if name in shipped()}
+    pictures["original"] = hr
+    return {label: to_image(picture)[60:200, 130:310] for label, picture in pictures.items()}

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.patches import Rectangle
+from PIL import Image, ImageDraw, ImageFont
 
 from .images import to_image, to_tensor
 from .metrics import compared, psnr
@@ -128,6 +129,17 @@ def maps(matrices: dict[str, np.ndarray], title: str = "", colours: str = "civid
     figure.colorbar(drawn, ax=axes[0], shrink=0.8)
     figure.suptitle(title)
     _finish(figure, alt or f"Maps: {', '.join(matrices)}")
+
+
+def strip(crops: dict[str, np.ndarray], zoom: int = 2) -> Image.Image:
+    """Crops of one size side by side, enlarged pixel by pixel, each under its name: a picture file without matplotlib."""
+    height, width = (zoom * side for side in next(iter(crops.values())).shape[:2])
+    sheet = Image.new("RGB", (len(crops) * (width + 8) - 8, height + 30), "white")
+    for number, (label, crop) in enumerate(crops.items()):
+        left = number * (width + 8)
+        sheet.paste(Image.fromarray(crop).resize((width, height), Image.Resampling.NEAREST), (left, 30))
+        ImageDraw.Draw(sheet).text((left + width // 2, 15), label, "black", ImageFont.load_default(20), anchor="mm")
+    return sheet
 
 
 def _decorate(axis, xlabel: str, ylabel: str, title: str) -> None:

@@ -2,20 +2,15 @@
 
 import difflib
 import os
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .archives import pictures_in, zip_members
+from .errors import DataError
 from .images import SUFFIXES
 
-MEMBER_LIMIT = 200_000_000  # bytes of one picture inside an archive, unpacked
-BLOCK = 2**16               # bytes read ahead when members are read by range: small, or a few pictures cost many megabytes
-
-
-class DataError(ValueError):
-    """Data cannot be had or used; the message is one sentence: what, why, and what to do."""
+BLOCK = 2**16  # bytes read ahead when members are read by range: small, or a few pictures cost many megabytes
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ def listing(source: str, split: str = "train", limit: int | None = None) -> tupl
         return _folder(path, limit)
     if path.is_file():
         stat = path.stat()
-        return f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}:{limit}", limit, lambda: _archive(path, str(path), limit)
+        return f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}:{limit}", limit, lambda: pictures_in(path, str(path), limit)
     nearest = difflib.get_close_matches(source, [*DATASETS, "sample"], 1)
     raise DataError(f"{source}: no such data set, folder or archive{f'; did you mean {nearest[0]}?' if nearest else ''} "
                     f"(known sets: sample, {', '.join(DATASETS)})")
@@ -104,7 +99,7 @@ def _sample(split: str, limit: int | None):
 
 
 def _folder(folder: Path, limit: int | None):
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))[:limit]
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file())[:limit]
     if not paths:
         raise DataError(f"{folder}: no pictures in this folder ({', '.join(SUFFIXES)} are looked for)")
     stamp = sum(p.stat().st_mtime_ns + p.stat().st_size for p in paths)
@@ -113,6 +108,9 @@ def _folder(folder: Path, limit: int | None):
 
 def _named(name: str, split: str, limit: int | None):
     data = DATASETS[name]
+    local = Path(os.environ.get("SRGAN_DEV_DATA", "")) / "benchmarks" / name.capitalize() / "HR"
+    if local.is_dir() and os.environ.get("SRGAN_DEV_DATA"):
+        return _folder(local, limit)  # the same files, without a Hub
     if split not in data.files:
         if list(data.files) != ["test"]:
             raise DataError(f"{name}: has no split {split!r}, only {', '.join(data.files)}")
@@ -129,15 +127,18 @@ def _on_hub(repo: str, revision: str, file: str, limit: int | None, megabytes: i
         if path is None and limit and file.endswith(".zip"):
             yield from _by_range(repo, revision, file, limit, megabytes)
         else:
-            yield from _archive(path or _download(repo, revision, file, megabytes), label, limit)
+            yield from pictures_in(path or _download(repo, revision, file, megabytes), label, limit)
 
     return key, limit, pictures
 
 
 def _cached(repo: str, revision: str, file: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import constants, try_to_load_from_cache
     found = try_to_load_from_cache(repo, file, revision=revision, repo_type="dataset")
-    return Path(found) if isinstance(found, str) else None
+    if isinstance(found, str) or not _is_commit(revision):
+        return Path(found) if isinstance(found, str) else None
+    snapshots = Path(constants.HF_HUB_CACHE, f"datasets--{repo.replace('/', '--')}", "snapshots")
+    return next(snapshots.glob(f"{revision}*/{file}"), None)  # the client does not know abbreviated commits
 
 
 def probe(what: str) -> None:
@@ -153,9 +154,18 @@ def probe(what: str) -> None:
                         "download the file elsewhere and name its path instead, or use --data sample, which needs no network") from None
 
 
+ABSENT = {"RepositoryNotFoundError": "no such repository on the Hub, or a private one", "RevisionNotFoundError": "no such commit",
+          "EntryNotFoundError": "no such file there", "RemoteEntryNotFoundError": "no such file there",
+          "FileNotFoundError": "no such file there"}  # the client's own errors, and what its file system makes of them
+
+
 def _explain(error: Exception, what: str) -> DataError:
-    reason = " ".join(str(error).split())[:160] or type(error).__name__
-    return DataError(f"{what}: the download failed ({type(error).__name__}: {reason}); run again to go on, or name a local copy")
+    kind = type(error).__name__
+    for known in (type(error.__cause__).__name__, kind):
+        if known in ABSENT:
+            return DataError(f"{what}: {ABSENT[known]}; check the name")
+    reason = " ".join(str(error).split())[:160] or kind
+    return DataError(f"{what}: the download failed ({kind}: {reason}); run again to go on, or name a local copy")
 
 
 def _download(repo: str, revision: str, file: str, megabytes: int | None = None) -> Path:
@@ -170,10 +180,14 @@ def _download(repo: str, revision: str, file: str, megabytes: int | None = None)
 
 def full_commit(repo: str, revision: str) -> str:
     """The 40 digits of an abbreviated commit, as the Hub knows them; branch names and whole commits are returned as they are."""
-    if len(revision) == 40 or not all(c in "0123456789abcdef" for c in revision):
+    if len(revision) == 40 or not _is_commit(revision):
         return revision
     from huggingface_hub import HfApi
     return HfApi().dataset_info(repo, revision=revision).sha
+
+
+def _is_commit(revision: str) -> bool:
+    return len(revision) >= 7 and all(c in "0123456789abcdef" for c in revision)
 
 
 def _by_range(repo: str, revision: str, file: str, limit: int, megabytes: int | None):
@@ -184,60 +198,25 @@ def _by_range(repo: str, revision: str, file: str, limit: int, megabytes: int | 
     try:
         address = f"datasets/{repo}@{full_commit(repo, revision)}/{file}"
         with HfFileSystem().open(address, "rb", block_size=BLOCK) as stream:
-            yield from _zip_members(stream, what, limit)
+            yield from zip_members(stream, what, limit)
     except DataError:
         raise
     except Exception as error:
         raise _explain(error, what) from None
 
 
-def _archive(path: Path, label: str, limit: int | None):
-    """Pictures of a zip or tar, read in memory: no member is ever written, so none can leave a folder."""
-    try:
-        if zipfile.is_zipfile(path):
-            with open(path, "rb") as stream:
-                yield from _zip_members(stream, label, limit)
-        elif tarfile.is_tarfile(path):
-            yield from _tar_members(path, label, limit)
-        else:
-            raise DataError(f"{label}: neither a folder nor a zip or tar archive of pictures")
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, tarfile.TarError) as error:
-        raise DataError(f"{label}: broken archive ({str(error)[:120]})") from None
-
-
-def _wanted(name: str, size: int, label: str) -> bool:
-    path = Path(name)
-    if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or "__MACOSX" in path.parts:
-        return False
-    if size > MEMBER_LIMIT:
-        raise DataError(f"{label}: {name} unpacks to {size / 1e6:.0f} MB, over the limit of {MEMBER_LIMIT / 1e6:.0f} MB a picture")
-    return True
-
-
-def _zip_members(stream, label: str, limit: int | None):
-    with zipfile.ZipFile(stream) as archive:
-        members = sorted((m for m in archive.infolist() if _wanted(m.filename, m.file_size, label)), key=lambda m: m.filename)
-        if not members:
-            raise DataError(f"{label}: no pictures in this archive")
-        for member in members[:limit]:
-            yield member.filename, archive.read(member)
-
-
-def _tar_members(path: Path, label: str, limit: int | None):
-    with tarfile.open(path) as archive:
-        members = sorted((m for m in archive.getmembers() if m.isfile() and _wanted(m.name, m.size, label)), key=lambda m: m.name)
-        if not members:
-            raise DataError(f"{label}: no pictures in this archive")
-        for member in members[:limit]:
-            yield member.name, archive.extractfile(member).read()
-
-
 def fetch_model(repo: str) -> Path:
-    """The folder with a Hub model's config.json and model.safetensors, downloaded once. Raises DataError."""
-    from huggingface_hub import hf_hub_download
+    """The folder with a Hub model's config.json and model.safetensors, the cached one when the Hub is away. Raises DataError."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    files, offline = ("config.json", "model.safetensors"), False
     try:
-        probe(f"model {repo}")
-        return [Path(hf_hub_download(repo, file)) for file in ("config.json", "model.safetensors")][0].parent
+        try:
+            probe(f"model {repo}")
+        except DataError:
+            offline = all(isinstance(try_to_load_from_cache(repo, file), str) for file in files)
+            if not offline:
+                raise
+        return [Path(hf_hub_download(repo, file, local_files_only=offline)) for file in files][0].parent
     except DataError:
         raise
     except Exception as error:

@@ -5,6 +5,7 @@ One contract holds everywhere: on disk and in the bank uint8 RGB (H, W, 3); in n
 
 import io
 import os
+import re
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -13,15 +14,17 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
+
+from .errors import ImageError
 
 MAX_PIXELS = 80_000_000  # beyond this a picture is refused before it is decoded
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
-
-
-class ImageError(ValueError):
-    """A picture cannot be read or written; the message is one sentence with the path and the reason."""
+ORIENTATION = 0x0112  # EXIF tag
+TIFF_LAYOUT = {*range(254, 260), 262, 266, 273, *range(277, 285), 317, *range(320, 326), 338, 339, 347, 529, 530, 531, 532,
+               700, 33723, 34377, 34675}  # TIFF tags that describe the old file's pixels, not the photograph
+ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")  # not by band name: the A of LAB is a colour
 
 
 @dataclass
@@ -29,7 +32,8 @@ class Picture:
     """A decoded picture with what must survive upscaling.
 
     rgb: uint8 (H, W, 3), EXIF orientation applied; alpha: uint8 (H, W) or None; grey: the source had no colour;
-    icc, exif: raw bytes of the colour profile and of the EXIF block (orientation removed), or None.
+    icc, exif: raw bytes of the colour profile and of the EXIF block (orientation removed), or None; bits: per channel, as
+    stored; deep: uint16 (H, W) of a greyscale picture with 16 bits (Pillow reads 16-bit colour as 8), or None.
     """
 
     rgb: np.ndarray
@@ -37,6 +41,8 @@ class Picture:
     grey: bool = False
     icc: bytes | None = None
     exif: bytes | None = None
+    bits: int = 8
+    deep: np.ndarray | None = None
 
 
 def open_picture(source) -> Picture:
@@ -92,16 +98,32 @@ def _from_array(array: np.ndarray) -> Picture:
 def _from_pil(image: Image.Image, name: str) -> Picture:
     if getattr(image, "n_frames", 1) > 1:
         warnings.warn(f"{name}: animated, {image.n_frames} frames; the first is used", stacklevel=3)
+    bits = 16 if image.mode.startswith("I") or re.search(r"(RGB|RGBA|RGBX|LA);16", str(getattr(image, "tile", ""))) else 8
     image.load()
     icc = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None  # pixels become RGB, its profile would lie
-    image = ImageOps.exif_transpose(image)
-    exif = image.getexif().tobytes() if len(image.getexif()) else None
+    upright = ImageOps.exif_transpose(image)
+    exif = _tiff_exif(image.getexif()) if image.format == "TIFF" else upright.getexif()  # Pillow turned a TIFF while loading it
+    exif, image, deep = exif.tobytes() if len(exif) else None, upright, None
     grey = image.mode in GREY_MODES
     if image.mode.startswith(("I", "F")):
+        deep = np.asarray(image).clip(0, 65535).astype(np.uint16) if bits == 16 else None
         image = _deep_to_eight_bit(image)
-    has_alpha = "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
+    has_alpha = image.mode in ALPHA_MODES or "transparency" in image.info
     rgba = np.array(image.convert("RGBA")) if has_alpha else np.array(image.convert("RGB"))
-    return Picture(np.ascontiguousarray(rgba[..., :3]), rgba[..., 3].copy() if has_alpha else None, grey, icc, exif)
+    alpha = rgba[..., 3].copy() if has_alpha else None
+    return Picture(np.ascontiguousarray(rgba[..., :3]), alpha, grey, icc, exif, bits, deep)
+
+
+def _tiff_exif(tags: Image.Exif) -> Image.Exif:
+    """A TIFF keeps its layout and its EXIF in one list; take what is about the photograph."""
+    kept = Image.Exif()
+    for tag, value in tags.items():
+        if tag not in TIFF_LAYOUT and tag not in (ORIENTATION, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            kept[tag] = value
+    for folder in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if tags.get_ifd(folder):
+            kept.get_ifd(folder).update(tags.get_ifd(folder))
+    return kept
 
 
 def _deep_to_eight_bit(image: Image.Image) -> Image.Image:
@@ -130,24 +152,30 @@ def atomic_write(path: str | Path, write) -> None:
         raise
 
 
+def format_of(path: str | Path) -> str:
+    """Pillow's name of the format that a suffix asks for. Raises ImageError when it cannot be written."""
+    name = Image.registered_extensions().get(Path(path).suffix.lower())
+    if name not in Image.SAVE:
+        raise ImageError(f"{path}: cannot write the format {Path(path).suffix or '(no suffix)'}; use .png, .jpg, .webp or .tif")
+    return name
+
+
 def write_image(image: Image.Image | np.ndarray, path: str | Path, **options) -> None:
     """Write a picture; the suffix names the format and nothing half-written is left under `path`.
 
     Raises ImageError when the suffix is unknown or the folder cannot be written.
     """
     image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-    format = Image.registered_extensions().get(Path(path).suffix.lower())
-    if format is None or format not in Image.SAVE:
-        raise ImageError(f"{path}: cannot write the format {Path(path).suffix or '(no suffix)'}; use .png, .jpg, .webp or .tif")
+    format = format_of(path)
     try:
         atomic_write(path, lambda file: image.save(file, format=format, **options))
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from None
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
 
 
 def to_tensor(array: np.ndarray) -> torch.Tensor:
     """uint8 (H, W, 3) -> float32 (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None].contiguous().float() / 255
+    return torch.from_numpy(np.array(array, order="C")).permute(2, 0, 1)[None].contiguous().float() / 255
 
 
 def eight_bit(x: torch.Tensor) -> torch.Tensor:

@@ -8,13 +8,11 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
+from .errors import LossError
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VGG_DEPTH = {"vgg22": 9, "vgg34": 18, "vgg54": 36, "vgg54-pre": 35}  # layers of torchvision's vgg19().features to keep
 CONTENT = ("mse", "l1", *VGG_DEPTH)
-
-
-class LossError(ValueError):
-    """An unknown loss, or VGG weights that cannot be had; the message is one sentence."""
 
 
 def vgg_features(layer: str, weights: str = "torchvision") -> nn.Sequential:
@@ -29,9 +27,7 @@ def vgg_features(layer: str, weights: str = "torchvision") -> nn.Sequential:
     if weights == "torchvision":
         network = _download_vgg().features[:depth]
     else:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            network = torchvision.models.vgg19(weights=None).features[:depth]
+        network = _random_vgg(depth)
         if weights != "random":
             _load_vgg(network, weights, layer)
     for module in network:
@@ -47,6 +43,20 @@ def _download_vgg() -> nn.Module:
         raise LossError(f"VGG19's ImageNet weights (548 MB) cannot be downloaded ({str(error)[:120]}); go online once, name "
                         "a safetensors file with vgg_weights=FILE, or say vgg_weights=random, which every log then labels"
                         ) from None
+
+
+def _random_vgg(depth: int) -> nn.Sequential:
+    """VGG19's first layers as torchvision initialises them, without the 120 million weights of its dense ones."""
+    with torch.device("meta"):
+        network = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["E"])[:depth]
+    network.to_empty(device="cpu")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for module in network:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+    return network
 
 
 def _load_vgg(network: nn.Sequential, path: str, layer: str) -> None:
@@ -130,8 +140,8 @@ class Adversarial:
 class BCE(Adversarial):
     """The GAN of the paper on logits. Generator: -log sigmoid D(G(lr)) (eq. 3); discriminator: binary cross entropy (eq. 2).
 
-    real: the target for HR (1, or 0.9 for one-sided smoothing); fake_noise: targets for SR drawn from |N(0, fake_noise)|,
-    capped at 0.3. softplus(-z) = -log sigmoid(z) stays finite at any logit.
+    real: the target for HR (1, or 0.9 for one-sided smoothing); fake_noise: targets for SR are drawn around it, in 0..0.3.
+    softplus(-z) = -log sigmoid(z) stays finite at any logit.
     """
 
     def __init__(self, real: float = 1.0, fake_noise: float = 0.0):

@@ -39,11 +39,11 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 def paper_ssim(a: np.ndarray, b: np.ndarray) -> float:
     """The SSIM that Ledig et al. printed, made with daala's tool: the window grows with the picture.
 
-    Gaussian of sigma = 1.5 H / 256 and radius 3 sigma; at the border its weights are renormalised, and the map is averaged
-    with the weight that was left. Grey levels 0..255 -> scalar.
+    Gaussian of sigma = 1.5 H / 256, to one tap beyond 3 sigma; at the border its weights are renormalised, and the map is
+    averaged with the weight that was left. Grey levels 0..255 -> scalar.
     """
     sigma = 1.5 * a.shape[0] / 256
-    radius = max(1, int(3 * sigma))
+    radius = int(3 * sigma + 0.5) + 1
     taps = torch.exp(-torch.arange(-radius, radius + 1, dtype=torch.float64).square() / (2 * sigma**2))
 
     def blur(x):
@@ -91,7 +91,7 @@ def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, 
     """
     from .inference import enlarge
     rows = []
-    for name, source in tqdm(list(pictures), "scoring", unit=" pictures", disable=not progress, leave=False):
+    for name, source in tqdm(list(pictures), "scoring", unit=" pictures", disable=not progress, leave=False, delay=1):
         picture = source if isinstance(source, Picture) else open_picture(source)
         hr = crop_to_multiple(to_tensor(picture.rgb), scale)
         lr = degrade(hr, scale)
@@ -101,7 +101,7 @@ def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, 
 
 
 def mean(rows: list[dict]) -> dict[str, float]:
-    """The mean of every numeric column of `evaluate`'s rows; DataError-free: an empty list is a ValueError."""
+    """The mean of every numeric column of `evaluate`'s rows. Raises ValueError for an empty list."""
     if not rows:
         raise ValueError("no pictures were scored")
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "name"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
+from safetensors.torch import load_file
 from torch import nn
 
 from .errors import ModelError
@@ -222,8 +223,9 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu") -> Gene
     folder = _locate(str(name))
     try:
         config = json.loads((folder / "config.json").read_text())
-        architecture = ARCHITECTURES[config.get("architecture", "SRResNet")]
-        generator = architecture.from_pretrained(str(folder))
+        architecture = ARCHITECTURES[config.pop("architecture", "SRResNet")]
+        generator = architecture(**config)
+        generator.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
     except KeyError as error:
         raise ModelError(f"{name}: unknown architecture {error}; known are {', '.join(ARCHITECTURES)}") from None
     except (OSError, ValueError, RuntimeError, TypeError) as error:

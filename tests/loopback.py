@@ -21,7 +21,7 @@ class Hub:
     """repos: {"datasets/OWNER/NAME" or "OWNER/NAME": {path in the repo: local path or bytes}}."""
 
     def __init__(self, repos: dict[str, dict[str, object]]):
-        self.repos, self.sent, self.requests, self.uploads = repos, 0, [], {}
+        self.repos, self.sent, self.requests, self.headers, self.uploads = repos, 0, [], [], {}
         hub = self
 
         class Handler(_Handler):
@@ -68,21 +68,22 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         path = urllib.parse.unquote(urllib.parse.urlparse(self.path).path)
         self.hub.requests.append((self.command, path))
+        self.hub.headers.append(dict(self.headers))
         if match := re.fullmatch(r"/api/(?:(datasets)|models)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+)(?:/.*)?)?", path):
-            kind, name, verb, _ = match.groups()
-            return self.describe(f"datasets/{name}" if kind else name, verb)
+            kind, name, verb, revision = match.groups()
+            return self.describe(f"datasets/{name}" if kind else name, verb, revision or "main")
         if match := re.fullmatch(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             return self.resolve(*match.groups())
         self.answer(200 if path == "/" else 404)
 
-    def describe(self, repo: str, verb: str | None):
+    def describe(self, repo: str, verb: str | None, revision: str):
         files = self.hub.repos.get(repo)
         if files is None:
             return self.refuse("RepoNotFound")
         if verb == "tree":
             body = [{"type": "file", "path": p, "size": _size(s), "oid": _etag(p, s)} for p, s in files.items()]
         else:
-            body = {"id": repo.removeprefix("datasets/"), "sha": COMMIT, "siblings": [{"rfilename": p} for p in files]}
+            body = {"id": repo.removeprefix("datasets/"), "sha": commit_of(revision), "siblings": [{"rfilename": p} for p in files]}
         self.answer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     def resolve(self, repo: str, revision: str, path: str):
@@ -90,8 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         if files is None or path not in files:
             return self.refuse("RepoNotFound" if files is None else "EntryNotFound")
         source, size = files[path], _size(files[path])
-        commit = revision if re.fullmatch("[0-9a-f]{40}", revision) else COMMIT
-        headers = {"X-Repo-Commit": commit, "ETag": f'"{_etag(path, source)}"', "Accept-Ranges": "bytes"}
+        headers = {"X-Repo-Commit": commit_of(revision), "ETag": f'"{_etag(path, source)}"', "Accept-Ranges": "bytes"}
         start, stop, status = 0, size, 200
         if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
             start, stop, status = int(match[1]), min(size, int(match[2] or size - 1) + 1), 206
@@ -112,6 +112,11 @@ class _Handler(BaseHTTPRequestHandler):
             rows = [{"type": "file", "path": p, "size": _size(files[p]), "oid": _etag(p, files[p])} for p in wanted if p in files]
             return self.answer(200, json.dumps(rows).encode(), {"Content-Type": "application/json"})
         self.answer(404)
+
+
+def commit_of(revision: str) -> str:
+    """The 40 digits of a branch, an abbreviated commit or a whole one: every commit that is asked for exists here."""
+    return revision + COMMIT[len(revision):] if re.fullmatch("[0-9a-f]{7,40}", revision) else COMMIT
 
 
 def _size(source) -> int:
