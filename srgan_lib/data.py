@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from .errors import DataError, ImageError
 from .hub import cache_folder, images, listing
-from .images import mirror, read_image, resize_axis
+from .images import mirror, read_image, resize_levels
 
 
 __all__ = ["DataError", "ImageBank", "cut", "epochs", "images", "open_bank", "patches", "photometric"]
@@ -38,7 +38,7 @@ class ImageBank:
         self.offsets = np.concatenate([[0], np.cumsum(counts)])
         if len(self.pixels) != self.offsets[-1]:
             raise DataError(f"{path}: {len(self.pixels)} bytes where the index promises {self.offsets[-1]}; delete both files")
-        self.weights = np.array(counts, float) / self.offsets[-1]  # a picture is drawn in proportion to its pixels
+        self.shares = self.offsets[1:] / self.offsets[-1]  # cumulative: a picture is drawn in proportion to its pixels
         self.on_device: torch.Tensor | None = None
 
     def __len__(self) -> int:
@@ -125,7 +125,7 @@ def _place(bank: ImageBank, random: np.random.Generator, config) -> tuple[int, i
     """(picture, y, x) of one patch, at a multiple of the scale; nearly flat places are drawn again, up to 8 times."""
     scale, size = config.scale, config.hr_size
     for _ in range(1000):
-        i = int(random.choice(len(bank), p=bank.weights))
+        i = int(np.searchsorted(bank.shares, random.random(), side="right"))
         height, width = (side // scale * scale for side in bank.sizes[i])
         if height >= size and width >= size:
             break
@@ -143,11 +143,10 @@ def cut(bank: ImageBank, places, turns, scale: int, size: int) -> tuple[torch.Te
     """Cut, degrade and turn patches. turns: 0-7, the eight symmetries of the square, applied to LR and HR alike."""
     margin = 4 * scale
     wide = _gather_on_device if bank.on_device is not None else _gather
-    x = wide(bank, places, margin, scale, size).permute(0, 3, 1, 2).float() / 255  # (N, 3, size + 2 margin, ...)
-    lr = resize_axis(resize_axis(x, -2, 1 / scale, scale), -1, 1 / scale, scale)
-    lr = lr[..., 4:-4, 4:-4]
-    hr = x[..., margin:-margin, margin:-margin]
-    return _turn(lr, turns), _turn(hr, turns)
+    x = wide(bank, places, margin, scale, size).permute(0, 3, 1, 2)  # uint8 (N, 3, size + 2 margin, ...)
+    lr = resize_levels(resize_levels(x.float(), -2, 1 / scale, scale), -1, 1 / scale, scale)
+    lr, hr = lr[..., 4:-4, 4:-4], x[..., margin:-margin, margin:-margin]
+    return tuple(_turn(part, turns).float() / 255 for part in (lr, hr))
 
 
 def _window(bank: ImageBank, place, margin: int, scale: int, size: int):
@@ -182,8 +181,12 @@ def _gather_on_device(bank: ImageBank, places, margin: int, scale: int, size: in
 
 
 def _turn(x: torch.Tensor, turns) -> torch.Tensor:
-    out = [torch.rot90(p.flip(-1) if t >= 4 else p, int(t) % 4, (-2, -1)) for p, t in zip(x, turns)]
-    return torch.stack(out)
+    if x.is_cuda:
+        return torch.stack([torch.rot90(p.flip(-1) if t >= 4 else p, int(t) % 4, (-2, -1)) for p, t in zip(x, turns)])
+    source, out = x.numpy(), np.empty(x.shape, x.numpy().dtype)  # numpy turns views, where torch copies
+    for k, t in enumerate(turns):
+        out[k] = np.rot90(source[k, ..., ::-1] if t >= 4 else source[k], t % 4, (-2, -1))
+    return torch.from_numpy(out)
 
 
 def photometric(lr, hr, config, step: int, rank: int = 0):

@@ -228,11 +228,15 @@ def resize_bicubic(x: torch.Tensor, scale: float) -> torch.Tensor:
 
 def resize_axis(x: torch.Tensor, axis: int, scale: float, factor: int) -> torch.Tensor:
     """One axis of `resize_bicubic`, without border handling: the caller brings the margin and crops it."""
+    return resize_levels(x * 255, axis, scale, factor) / 255
+
+
+def resize_levels(x: torch.Tensor, axis: int, scale: float, factor: int) -> torch.Tensor:
+    """`resize_axis` in grey levels 0..255: there the half that rounds up is a number that float32 holds exactly."""
     length = x.shape[axis] * factor if scale >= 1 else x.shape[axis] // factor
     size = (length, x.shape[-1]) if axis == -2 else (x.shape[-2], length)
-    # In grey levels, not in [0, 1]: there the half that rounds up is a number that float32 holds exactly.
-    x = F.interpolate(x * 255, size=size, mode="bicubic", align_corners=False, antialias=True)
-    return torch.floor(x.clamp(0, 255) + 0.5) / 255
+    x = F.interpolate(x, size=size, mode="bicubic", align_corners=False, antialias=True)
+    return x.clamp_(0, 255).add_(0.5).floor_()
 
 
 def degrade(hr: torch.Tensor, scale: int = 4) -> torch.Tensor:

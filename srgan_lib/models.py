@@ -11,7 +11,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from .errors import ModelError
+from .layers import ResidualBlock, ShuffleConv2d, fold_shuffle, normalize, upsampler
 
+__all__ = ["ARCHITECTURES", "Discriminator", "EncoderDecoder", "Generator", "ModelError", "ResidualBlock", "SRResNet", "ShuffleConv2d",
+           "WEIGHTS", "fold_shuffle", "load_generator", "normalize", "shipped", "upsampler"]
 WEIGHTS = Path(__file__).parent / "weights"
 PAPER_URL = "https://arxiv.org/abs/1609.04802"
 
@@ -38,88 +41,6 @@ class Generator(
         return super().save_pretrained(*arguments, **options)
 
 
-class ResidualBlock(nn.Module):
-    """x + BN(conv(PReLU(BN(conv(x))))), all 3x3, size kept (Ledig et al. 2017, fig. 4; Gross & Wilber 2016)."""
-
-    def __init__(self, channels: int = 64, normalization: str = "batch"):
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm1 = normalize(normalization, channels)
-        self.prelu = nn.PReLU()
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2 = normalize(normalization, channels)
-
-    def forward(self, x):
-        y = self.prelu(self.norm1(self.conv1(x)))
-        return x + self.norm2(self.conv2(y))
-
-
-def normalize(name: str, channels: int) -> nn.Module:
-    """A normalization layer by name: "batch" or "none"; ValueError otherwise."""
-    if name not in ("batch", "none"):
-        raise ValueError(f"normalization {name!r}: want 'batch' or 'none'")
-    return nn.BatchNorm2d(channels) if name == "batch" else nn.Identity()
-
-
-class ShuffleConv2d(nn.Conv2d):
-    """`conv(pixel_shuffle(x, factor))`, computed before the shuffle: the same numbers, several times faster.
-
-    A k x k kernel on the fine grid is a smaller kernel on the coarse one, once for each of the factor**2 phases of the
-    output. (N, C factor**2, H, W) -> (N, out, factor H, factor W); the weight keeps the shape of the plain convolution.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, factor: int = 1):
-        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
-        self.factor = factor
-
-    def forward(self, x):
-        if self.factor == 1:
-            return super().forward(x)
-        weight = fold_shuffle(self.weight, self.factor)
-        bias = self.bias.repeat_interleave(self.factor**2)
-        y = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)  # (N, out factor^2, H, W)
-        return F.pixel_shuffle(y, self.factor)
-
-
-def fold_shuffle(weight: torch.Tensor, factor: int) -> torch.Tensor:
-    """Kernel (O, C, k, k) after a pixel shuffle -> kernel (O factor^2, C factor^2, j, j) before it.
-
-    Output phase p reads tap t from fine position p + t - k // 2 = factor * coarse + phase: shift the kernel by p inside
-    a canvas of j whole coarse pixels, then split each canvas axis into (coarse, phase).
-    """
-    out, channels, size, _ = weight.shape
-    reach = -(-(size // 2) // factor)  # coarse pixels on each side
-    taps, first = 2 * reach + 1, reach * factor - size // 2
-    phases = []
-    for row in range(factor):
-        for column in range(factor):
-            top, left, canvas = first + row, first + column, taps * factor - size
-            phases.append(F.pad(weight, (left, canvas - left, top, canvas - top)))
-    folded = torch.stack(phases, 1)  # (O, f^2, C, j f, j f)
-    folded = folded.reshape(out * factor**2, channels, taps, factor, taps, factor)
-    return folded.permute(0, 1, 3, 5, 2, 4).reshape(out * factor**2, channels * factor**2, taps, taps)
-
-
-def upsampler(kind: str, channels: int, factors: list[int]) -> tuple[list[nn.Module], int]:
-    """The layers that enlarge, and the pixel-shuffle factor that is left for the tail to apply.
-
-    "pixelshuffle": conv to factor^2 channels, PReLU, shuffle (Shi et al. 2016; one slope, so PReLU and shuffle commute);
-    "transposed": stride = factor; "resize": nearest neighbour, then conv (Odena et al. 2016).
-    """
-    layers = []
-    for number, factor in enumerate(factors, 1):
-        if kind == "pixelshuffle":
-            layers += [nn.Conv2d(channels, channels * factor**2, 3, padding=1), nn.PReLU()]
-            layers += [nn.PixelShuffle(factor)] if number < len(factors) else []
-        elif kind == "transposed":
-            layers += [nn.ConvTranspose2d(channels, channels, 3, factor, padding=1, output_padding=factor - 1), nn.PReLU()]
-        elif kind == "resize":
-            layers += [nn.Upsample(scale_factor=factor, mode="nearest"), nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU()]
-        else:
-            raise ValueError(f"upsampling {kind!r}: want 'pixelshuffle', 'transposed' or 'resize'")
-    return layers, factors[-1] if kind == "pixelshuffle" else 1
-
-
 class SRResNet(Generator):
     """SRGAN's generator: k9n64s1, 16 residual blocks, a long skip, pixel shuffles, k9n3s1 (Ledig et al. 2017, fig. 4).
 
@@ -134,7 +55,7 @@ class SRResNet(Generator):
             raise ValueError(f"scale {scale}, output {output!r}: want 2, 3, 4 or 8, and 'linear' or 'tanh'")
         factors = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}[scale]
         self.scale, self.output = scale, output
-        self.radius = 4 + 2 * blocks + 1 + len(factors) + 3  # head, blocks, body_end, upsamplers, tail with its fractions
+        self.radius = 8 + 2 * blocks  # 4 in the head, 2 a block, 1 in body_end, 3 in upsamplers and tail
         self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), nn.PReLU())
         self.body = nn.Sequential(*[ResidualBlock(channels, normalization) for _ in range(blocks)])
         self.body_end = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), normalize(normalization, channels))
@@ -222,7 +143,7 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu") -> Gene
     """
     folder = _locate(str(name))
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = _read_config(folder / "config.json")
         architecture = ARCHITECTURES[config.pop("architecture", "SRResNet")]
         generator = architecture(**config)
         generator.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
@@ -233,6 +154,13 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu") -> Gene
     except Exception as error:  # safetensors raises its own type for a broken file
         raise ModelError(f"{name}: broken weights file ({_first_lines(error)})") from None
     return generator.float().eval().to(device)
+
+
+def _read_config(path: Path) -> dict:
+    config = json.loads(path.read_text())
+    if not isinstance(config, dict) or any(isinstance(v, (int, float)) and not (isinstance(v, int) and 0 <= v <= 1024) for v in config.values()):
+        raise ValueError("config.json holds values that no generator of ours has")  # a million blocks would be built first
+    return config
 
 
 def _first_lines(error: Exception) -> str:
