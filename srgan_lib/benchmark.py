@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -117,14 +118,13 @@ def loaders(clock: Clock, batch: int, size: tuple[int, int]) -> dict[str, float]
     """Patches a second of the bank, and of decoding a PNG of `size` (2040 x 1356, as in DIV2K) for each patch; making LR counts in both."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows keeps a mapped file
         path = Path(folder) / "picture.png"
         Image.fromarray(_picture(*size)).save(path)
         bank = ImageBank.build([("picture", path)], Path(folder) / "bank", progress=False)
         config, step = TrainConfig(batch=batch), iter(range(10**9))
         banked = clock("bank_s", lambda: patches(bank, next(step), config))
         naive = clock("naive_s", lambda: _naive_patch(path, next(step)))
-        del bank
     torch.set_num_threads(threads)
     return {"bank_patches_per_s": batch / banked["bank_s"], "naive_patches_per_s": 1 / naive["naive_s"],
             "bank_over_naive": batch / banked["bank_s"] * naive["naive_s"]}
@@ -172,15 +172,12 @@ def steps(clock: Clock, config: TrainConfig, accelerator) -> dict[str, float]:
     lr = hr[..., ::4, ::4].contiguous()
     for stage, content in (("srresnet", "mse"), ("srgan", "vgg54")):
         number = 1 if stage == "srresnet" else 2
-        trainer = Trainer(replace(config, stage=stage, content=content), accelerator)
-        result |= clock(f"stage{number}_step_s", lambda: trainer.step(lr, hr, 0))
-        del trainer
+        own = replace(config, stage=stage, content=content)
+        result |= clock(f"stage{number}_step_s", partial(Trainer(own, accelerator).step, lr, hr, 0))
         gc.collect()
-        eager = eager_step(stage, clock.device, lr, hr)
-        result |= clock(f"stage{number}_eager_step_s", eager)
+        result |= clock(f"stage{number}_eager_step_s", eager_step(stage, clock.device, lr, hr))
+        gc.collect()
         result[f"stage{number}_gflop"] = step_gflop(stage, config.batch, config.hr_size)
-        del eager
-        gc.collect()
     return result
 
 

@@ -97,7 +97,7 @@ def test_the_ranks_slices_make_up_the_global_batch(bank, world):
 
 def test_a_step_is_reproduced_by_another_process(bank, python, subprocess_environment):
     code = ("import sys, hashlib; from dataclasses import replace; from srgan_lib.config import TrainConfig; from srgan_lib.data import *\n"
-            f"lr, hr = patches(ImageBank(sys.argv[1]), 9, TrainConfig(batch=6, hr_size=24, scale=4, seed=3))\n"
+            "lr, hr = patches(ImageBank(sys.argv[1]), 9, TrainConfig(batch=6, hr_size=24, scale=4, seed=3))\n"
             "print(hashlib.sha256(lr.numpy().tobytes() + hr.numpy().tobytes()).hexdigest())")
     out = subprocess.run([python, "-c", code, str(bank.pixels.filename)], capture_output=True, text=True, check=True,
                          env=subprocess_environment, timeout=120).stdout

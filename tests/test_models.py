@@ -1,6 +1,5 @@
 """The networks: counts, sizes, the folded tail, reach, saving and loading, and the notebook that builds them in view."""
 
-import ast
 import json
 import pickle
 from pathlib import Path
@@ -16,7 +15,6 @@ from srgan_lib.models import (
     Discriminator, EncoderDecoder, ModelError, ResidualBlock, ShuffleConv2d, SRResNet, fold_shuffle, load_generator, normalize, upsampler,
 )
 
-NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "02_models.ipynb"
 UPSAMPLINGS = ("pixelshuffle", "transposed", "resize")
 SCALES = (2, 3, 4, 8)
 
@@ -445,26 +443,3 @@ def test_config_without_architecture_means_srresnet(tmp_path):
     assert config.pop("architecture") == "SRResNet"
     path.write_text(json.dumps(config))
     assert isinstance(load_generator(tmp_path), SRResNet)
-
-
-# The notebook
-
-
-def definitions(source: str) -> dict[str, str]:
-    """Name -> syntax tree of each class and function, without docstrings; comments and line breaks are no part of a tree."""
-    found = {}
-    for node in ast.parse(source).body:
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
-            for inner in ast.walk(node):
-                if isinstance(inner, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(inner) is not None:
-                    del inner.body[0]
-            found[node.name] = ast.dump(node)
-    return found
-
-
-@pytest.mark.parametrize("name", ("normalize", "ResidualBlock", "upsampler", "fold_shuffle", "ShuffleConv2d", "SRResNet", "Discriminator"))
-def test_notebook_defines_what_the_library_keeps(name):
-    cells = json.loads(NOTEBOOK.read_text())["cells"]
-    shown = definitions("\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"))
-    kept = definitions(Path(models.__file__).read_text())
-    assert shown[name] == kept[name]
