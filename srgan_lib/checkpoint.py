@@ -14,6 +14,9 @@ from .errors import TrainingError
 from .images import atomic_write, write_image
 
 
+KEPT = ("config.json", "log.jsonl", "checkpoint.pt")  # what a backup holds
+
+
 class RunFolder:
     """One run on disk.
 
@@ -36,6 +39,7 @@ class RunFolder:
 
     def check_config(self, config, accept_changes: bool = False) -> None:
         """Refuse a folder that holds another run, naming the differing fields; store the config of a new one."""
+        self._fetch_backup()
         path, fields = self.folder / "config.json", asdict(config)
         if path.is_file():
             stored = json.loads(path.read_text())
@@ -48,6 +52,17 @@ class RunFolder:
                 return
         if self.writes:
             atomic_write(path, lambda file: file.write(json.dumps(fields, indent=2).encode()))
+
+    def _fetch_backup(self) -> None:
+        """A new folder takes over config, log and checkpoint of its backup, so that a change is refused there too."""
+        if not (self.backup and self.writes) or (self.folder / "config.json").is_file():
+            return
+        try:
+            for name in KEPT:
+                if (self.backup / name).is_file():
+                    shutil.copyfile(self.backup / name, self.folder / name)
+        except OSError as error:
+            warnings.warn(f"{self.backup}: backup cannot be read ({error.strerror or error})", stacklevel=3)
 
     def save(self, state: dict) -> None:
         """Write a checkpoint beside the old one, flush it to the disk, then rename: the last good one always stands."""
@@ -77,17 +92,16 @@ class RunFolder:
         if self.backup is None:
             return
         try:
-            for name in ("config.json", "log.jsonl", "checkpoint.pt"):
-                source = self.folder / name
-                if source.is_file():
-                    atomic_write(self.backup / name, lambda file: shutil.copyfileobj(open(source, "rb"), file))
+            for name in KEPT:
+                if (self.folder / name).is_file():
+                    with open(self.folder / name, "rb") as source:
+                        atomic_write(self.backup / name, lambda file: shutil.copyfileobj(source, file))
         except OSError as error:
             warnings.warn(f"{self.backup}: backup failed ({error.strerror or error}); the run goes on in {self.folder}", stacklevel=2)
 
     def load(self) -> dict | None:
-        """The newest checkpoint that is whole, or None. Reads the backup when the folder has none."""
-        places = [self.checkpoint, self.previous] + ([self.backup / "checkpoint.pt"] if self.backup else [])
-        for path in places:
+        """The newest checkpoint that is whole, or None."""
+        for path in (self.checkpoint, self.previous):
             if path.is_file():
                 try:
                     return torch.load(path, map_location="cpu", weights_only=True)

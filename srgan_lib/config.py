@@ -43,6 +43,7 @@ class TrainConfig:
     adversarial_weight: float = 1e-3
     discriminator_head: str = "dense"
     discriminator_channels: int = 64
+    discriminator_normalization: str = "batch"  # "none" for a critic (wgan, wgan-gp), or to let D see the contrast of textures
     instance_noise: float = 0.0      # standard deviation on D's inputs, falling to 0 over the run
     log_every: int = 100
     valid_every: int = 1000

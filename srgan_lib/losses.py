@@ -6,9 +6,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 import torchvision
+from skimage import data
 from torch import nn
 
 from .errors import LossError
+from .images import degrade, resize_bicubic, to_tensor
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VGG_DEPTH = {"vgg22": 9, "vgg34": 18, "vgg54": 36, "vgg54-pre": 35}  # layers of torchvision's vgg19().features to keep
@@ -97,8 +99,6 @@ class VGGLoss(nn.Module):
 
     @torch.no_grad()
     def _measured_scale(self) -> float:
-        from skimage import data
-        from .images import degrade, resize_bicubic, to_tensor
         hr = to_tensor(data.astronaut()[:192, 128:320])
         bicubic = resize_bicubic(degrade(hr, 4), 4)
         return float((4 * F.mse_loss(bicubic, hr) / self(bicubic, hr)).sqrt())

@@ -1,33 +1,21 @@
-"""Where submitted code runs: a process of its own that gets questions and returns numbers, never a verdict.
+"""What a test may ask of submitted code, and how the answer travels: numbers, never a verdict.
 
-Started as a script by `grading`. It imports torch once and forks one session a submission; a session forks once more
-for each question, so that a call that never returns, or ends the process, costs itself alone. Nothing in this file, and
-nothing that the session can open, knows an expected value: the judge compares in another process.
+Both sides use this module: `check` in the notebook, `grade` through a session (`session`) in another process. Nothing in
+it knows an expected value: the judge compares.
 """
 
-import __future__
-import ctypes
-import importlib
+import copy
 import json
 import math
-import os
-import pickle
-import signal
-import socket
 import struct
-import sys
-import time
 import traceback
 import types
-from multiprocessing.connection import Client, Connection
 
 import torch
 from torch import nn
 
-ANSWER_BYTES = 64 << 20      # the longest answer that is listened to
-MEMORY_BYTES = 2 << 30       # what a session may allocate beyond the preloaded libraries
+ANSWER_BYTES = 64 << 20  # the longest answer that is listened to
 DTYPES = {str(kind): kind for kind in (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)}
-FUTURE = __future__.annotations.compiler_flag
 
 
 # Plain data in both directions. Answers come from a stranger, so they are JSON and raw numbers, never a pickle.
@@ -121,9 +109,11 @@ def call(target, arguments: list, backward: bool) -> dict:
     value = target(*arguments)
     if backward and isinstance(value, torch.Tensor) and value.requires_grad:
         value.sum().backward()
-    return {"value": value, "sizes": sizes, "gradients": [a.grad for a in arguments if isinstance(a, torch.Tensor)],
-            "modules": [{"state": list(m.state_dict().values()), "gradients": [p.grad for p in m.parameters()],
-                         "training": m.training} for m in modules]}
+    return copy.deepcopy({  # the next call may change what this one left
+        "value": value.detach().as_subclass(torch.Tensor) if isinstance(value, torch.Tensor) else value, "sizes": sizes,
+        "gradients": [a.grad for a in arguments if isinstance(a, torch.Tensor)],
+        "modules": [{"state": list(m.state_dict().values()), "gradients": [p.grad for p in m.parameters()],
+                     "training": m.training} for m in modules]})
 
 
 def _modules(arguments: list):
@@ -149,112 +139,37 @@ def build(target, arguments: list, inputs: list, training: bool, seed: int) -> d
 
 def describe(error: BaseException) -> dict:
     """Type, text and the last line of submitted code on the way to it, as (cell, line)."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(("<cell ", "<ipython", "/tmp/ipykernel"))]
+    cells = ("<cell ", "ipykernel_", "ipython-input")  # ours, Jupyter's and Colab's names for the code of a cell
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if any(cell in f.filename for cell in cells)]
     where = f"{frames[-1].name}, line {frames[-1].lineno}" if frames else None
     return {"type": type(error).__name__, "text": str(error)[:400], "line": where}
 
 
-# The session: one submission, loaded once, questioned until the judge hangs up.
+# What tests hand to a training step: losses that are none of the exercises' own, and an optimizer without torch.optim,
+# whose first use imports the compiler, seconds for each process.
 
-def load(pieces: list[tuple[int, int, str]], seconds: float) -> tuple[dict, dict]:
-    """Execute (cell, first line, source) pieces in order -> the names they define, and {cell: what went wrong}."""
-    module, problems = types.ModuleType("submission"), {}
-    sys.modules["submission"] = module  # dataclasses look their module up
-    module.check = module.hint = lambda *arguments, **options: None
-    flags = FUTURE if any("from __future__ import annotations" in source for _, _, source in pieces) else 0
-    for cell, line, source in pieces:
-        try:
-            with Alarm(seconds):
-                exec(compile("\n" * (line - 1) + source, f"<cell {cell}>", "exec", flags, dont_inherit=True), vars(module))
-        except ImportError:
-            continue  # google.colab and the like; whatever needs it will say so
-        except BaseException as error:
-            problems[cell] = describe(error)
-    return vars(module), problems
+class PlainSGD:
+    """Gradient descent with the two methods that a training loop needs."""
 
+    def __init__(self, parameters, rate: float):
+        self.parameters, self.rate = list(parameters), rate
 
-class Alarm:
-    """Raise TimeoutError in the block after `seconds`, where the platform has timers."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
 
-    def __init__(self, seconds: float):
-        self.seconds = seconds if hasattr(signal, "setitimer") else 0
-
-    def __enter__(self):
-        if self.seconds:
-            signal.signal(signal.SIGALRM, self._ring)
-            signal.setitimer(signal.ITIMER_REAL, self.seconds)
-
-    def __exit__(self, *_):
-        if self.seconds:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
-    @staticmethod
-    def _ring(*_):
-        raise TimeoutError("it did not come to an end")
+    @torch.no_grad()
+    def step(self) -> None:
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                parameter.sub_(parameter.grad, alpha=self.rate)
 
 
-def session(connection: Connection, seconds: float, apart: bool) -> None:
-    """Load the submission that comes first, then answer questions; each in a fork of its own if `apart`."""
-    namespace, problems = load(pickle.loads(connection.recv_bytes()), seconds)
-    connection.send_bytes(encode({"problems": problems}))
-    while True:
-        try:
-            question = pickle.loads(connection.recv_bytes())
-        except EOFError:
-            return
-        connection.send_bytes(_answer_apart(question, namespace, seconds, connection) if apart
-                              else encode(ask(question, namespace)))
+def hinge(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:
+    """The discriminator's hinge loss (Lim and Ye 2017)."""
+    return (1 - real_logits).relu().mean() + (1 + fake_logits).relu().mean()
 
 
-def _answer_apart(question: dict, namespace: dict, seconds: float, connection: Connection) -> bytes:
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.setpgid(0, 0)
-        connection.close()
-        answer = encode(ask(question, namespace))
-        with os.fdopen(writer, "wb") as pipe:
-            pipe.write(struct.pack(">Q", len(answer)) + answer)
-        os._exit(0)
-    os.close(writer)
-    answer, reason = _listen(reader, seconds)
-    os.close(reader)
-    status = _end(child)
-    if reason == "ended" and os.WIFSIGNALED(status):
-        reason = f"was ended by signal {os.WTERMSIG(status)}"
-    reasons = {"late": f"did not come to an end within {seconds:g} s", "long": "returned far too much", "ended": "ended the process"}
-    return answer or encode({"error": {"type": "Died", "text": reasons.get(reason, reason), "line": None}})
-
-
-def _listen(reader: int, seconds: float) -> tuple[bytes | None, str]:
-    """Read one length-prefixed answer -> (answer, "") or (None, why there is none)."""
-    import select
-    received, deadline = bytearray(), time.monotonic() + seconds
-    while True:
-        if len(received) >= 8:
-            size = struct.unpack(">Q", received[:8])[0]
-            if size > ANSWER_BYTES:
-                return None, "long"
-            if len(received) >= 8 + size:
-                return bytes(received[8:8 + size]), ""
-        if not select.select([reader], [], [], max(0, deadline - time.monotonic()))[0]:
-            return None, "late"
-        piece = os.read(reader, 1 << 20)
-        if not piece:
-            return None, "ended"
-        received += piece
-
-
-def _end(child: int) -> int:
-    """Kill what the question left running, reap it, and return the child's status."""
-    if os.getpid() == 1:
-        time.sleep(0) or os.kill(-1, signal.SIGKILL)  # alone in its namespace: this reaches descendants only
-    else:
-        os.killpg(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
-    while os.getpid() == 1:
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            break
-    return status
+def hinge_generator(fake_logits: torch.Tensor) -> torch.Tensor:
+    """The generator's side of it."""
+    return -fake_logits.mean()

@@ -66,7 +66,7 @@ class Trainer:
         self.parameters = {"generator": list(self.generator.parameters())}
         if config.stage == "srgan":
             self.adversarial = adversarial_loss(config.adversarial)
-            norm = "none" if config.adversarial.startswith("wgan") else "batch"  # a penalty per picture and batch norm exclude each other
+            norm = "none" if config.adversarial.startswith("wgan") else config.discriminator_normalization  # a critic has no batch norm
             self.discriminator = self._place(Discriminator(config.hr_size, config.discriminator_head, norm, config.discriminator_channels).train())
             self.discriminator.register_forward_pre_hook(lambda module, inputs: self._with_noise(inputs[0]))
             self.parameters["discriminator"] = list(self.discriminator.parameters())

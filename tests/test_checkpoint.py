@@ -87,8 +87,15 @@ def test_a_vanished_backup_is_a_warning_and_the_run_goes_on(tmp_path):
 
 
 def test_a_new_machine_goes_on_from_the_backup(tmp_path):
-    RunFolder(tmp_path / "run", backup=tmp_path / "drive").save(state(5))
-    assert RunFolder(tmp_path / "other", backup=tmp_path / "drive").load()["step"] == 5
+    first = RunFolder(tmp_path / "run", backup=tmp_path / "drive")
+    first.check_config(TINY.srresnet)
+    first.log({"step": 5})
+    first.save(state(5))
+    other = RunFolder(tmp_path / "other", backup=tmp_path / "drive")
+    other.check_config(TINY.srresnet)
+    assert other.load()["step"] == 5 and other.records() == [{"step": 5}]
+    with pytest.raises(TrainingError, match="seed: 0 there, 1 here"):
+        RunFolder(tmp_path / "third", backup=tmp_path / "drive").check_config(replace(TINY.srresnet, seed=1))
 
 
 def test_another_config_is_refused_with_the_fields_named(tmp_path):

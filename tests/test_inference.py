@@ -15,7 +15,7 @@ from srgan_lib import images, tiles
 from srgan_lib.__main__ import main
 from srgan_lib.errors import ImageError
 from srgan_lib.inference import enlarge, fold_batch_norm, upscale, upscale_files
-from srgan_lib.models import EncoderDecoder, SRResNet
+from srgan_lib.models import EncoderDecoder, SRResNet, load_generator, shipped
 from srgan_lib.pictures import SelfEnsemble, Shrunk, Upscaler, plan
 
 SIZES = [(1, 1), (1, 37), (53, 1), (2, 3), (41, 35), (64, 48)]
@@ -87,6 +87,13 @@ def test_too_small_a_halo_would_be_seen(generator, monkeypatch):
     lr = torch.rand(1, 3, 64, 64)
     monkeypatch.setattr(tiles, "halo_of", lambda network: 4)
     assert (enlarge(lr, generator, 16) - whole(generator, lr)).abs().max() > 1e-4
+
+
+@pytest.mark.skipif("srresnet-x4" not in shipped(), reason="srresnet-x4 is not shipped yet")
+def test_trained_weights_need_no_more_than_32(monkeypatch):
+    network, lr = load_generator("srresnet-x4"), torch.from_numpy(noise(20, 112, 3)).permute(2, 0, 1)[None] / 255
+    monkeypatch.setattr(tiles, "halo_of", lambda prepared: 32)
+    assert (enlarge(lr, network, 16) - whole(network, lr)).abs().max() < 1e-5
 
 
 def test_radius_of_the_inner_tiles_is_enough():

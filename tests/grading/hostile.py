@@ -38,7 +38,7 @@ CALLS = {
     "kills its parent": ("os.kill(os.getppid(), 9); return rgb", "got shape|ended|was not reached"),
     "returns 1 GB": ("return torch.zeros(1 << 27, dtype=torch.float64)", "returned far too much|did not come|emory"),
     "returns a liar": ("class Liar(torch.Tensor):\n        __eq__ = __ne__ = lambda *a: True\n    return rgb.as_subclass(Liar)", "got shape|stopped"),
-    "returns an object that explodes": ("class Bomb:\n        def __array__(self, *a, **k): raise KeyboardInterrupt\n    return Bomb()", "sense|Keyboard|ended"),
+    "returns an object that explodes": ("class Bomb:\n        def __array__(self, *a, **k): raise KeyboardInterrupt\n    return Bomb()", "sense|Keyboard|ended|stopped"),
     "writes on every descriptor": (
         "for number in range(3, 200):\n        try: os.write(number, b'\\x00\\x00\\x00\\x04full' * 9)\n        except OSError: pass\n    return rgb", "nonsense|got shape|too much|sense|ended"),
 }
@@ -53,7 +53,7 @@ CELLS = {
     "patches torch in a class body": (["class Owned:\n    import torch\n    torch.allclose = torch.equal = lambda *a, **k: True\n    "
                                        "torch.Tensor.__eq__ = torch.Tensor.allclose = lambda *a, **k: True"], True),
     "patches the grader": (["class Owned:\n    import sys\n    for name, module in list(sys.modules.items()):\n        if 'sandbox' in name:\n            "
-                            "module.ask = lambda *a: {'turns': [{'value': 1, 'gradients': [], 'sizes': [], 'modules': []}]}"], False),
+                            "module.ask = lambda *a: {'turns': [{'value': 1, 'gradients': [], 'sizes': [], 'modules': []}]}"], True),
     "its own check": (["def check(*a):\n    return 'full marks'\nhint = check", "check(psnr)"], True),
     "answers before it is asked": (["class Owned:\n    import gc, multiprocessing.connection as c\n    for o in gc.get_objects():\n        "
                                     "if isinstance(o, c.Connection): o.send_bytes(b'full marks')"], False),
@@ -61,7 +61,7 @@ CELLS = {
     "drive.mount": (["from google.colab import drive\ndrive.mount('/content/drive')"], True),
     "a cell that is no Python": (["def luma(rgb:\n    return"], True),
     "duplicated cells": (["def psnr(a, b, peak=1.0):\n    return 0", PSNR], True),
-    "null bytes and nesting": (["x = 1\0", "(" * 5000 + ")" * 5000, "-" * 100000 + "1"], True),
+    "null bytes and nesting": (["x = 1\0", "(" * 5000 + ")" * 5000, "-" * 100000 + "1", "y = " + "-" * 900 + "1"], True),
 }
 
 
@@ -87,5 +87,7 @@ FILES = {
     "a list": (b"[1, 2]", "not a notebook"),
     "no cells": (b'{"nbformat": 4}', "not a notebook"),
     "cells that are no list": (b'{"cells": 5}', "not a notebook"),
+    "worksheets that hold none": (b'{"worksheets": [3, {"cells": 5}], "nbformat": 3}', None),
+    "a number of 10,000 digits": (b'{"cells": ' + b"7" * 10000 + b"}", "not a notebook"),
     "very deep": (b"[" * 200000, "not a notebook"),
 }
