@@ -133,6 +133,12 @@ def test_remembered_answers_earn_nothing(exercises, pieces):
             assert (result.points > 0) == (seed == 0), (name, seed, result)
 
 
+@pytest.mark.parametrize("lazy", [lambda *a: a[0], lambda *a: a[-1], lambda *a: torch.zeros(1), lambda *a: 0.0, lambda *a: None, lambda *a: torch.nan])
+def test_lazy_answers_earn_nothing(exercises, lazy):
+    for exercise in exercises.values():
+        assert attempt(exercise, in_this_process({exercise.name: lazy}), 0).points == 0, exercise.name
+
+
 def test_inputs_are_not_the_submission_s_to_change(exercises):
     def psnr(a, b, peak=1.0):
         b.copy_(a)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srgan_lib.trial import Either, Trial, exercise
+from srgan_lib.trial import Either, Failed, Trial, exercise
 
 
 def weighted(rgb: torch.Tensor, red: float, green: float, blue: float, offset: float = 0.0) -> torch.Tensor:
@@ -135,37 +135,29 @@ def upscale_tiled(trial: Trial) -> None:
     halo, tile = draw.integer(3, 4), draw.integer(4, 5)  # the network looks exactly as far as the halo
     first = nn.Conv2d(3, 4, 2 * halo - 1, padding=halo - 1)
     network = draw.weigh(nn.Sequential(first, nn.Softplus(), nn.Upsample(scale_factor=scale), nn.Conv2d(4, 3, 3, padding=1)))
-    for label, height, width, step in (("tiles that fit", 3 * tile, 3 * tile, tile),
-                                       ("height and width differ, the last tiles are smaller", 2 * tile + 1, 3 * tile + 2, tile)):
+    for label, height, width in (("tiles that fit", 4 * tile, 4 * tile),
+                                 ("height and width differ, the last tiles are smaller", 2 * tile + 1, 3 * tile + 2),
+                                 ("a picture lower than one tile", tile - 1, 4 * tile + 1)):
         lr = draw.uniform(1, 3, height, width)
         with torch.no_grad():
-            whole = network(lr)
-        _tiles(trial, label, network, lr, whole, step, halo, scale)
-    _bounded(trial, network, tile, halo, scale)
+            _tiles(trial, label, network, lr, network(lr), tile, halo, scale)
 
 
 def _tiles(trial: Trial, label: str, network, lr, whole, tile: int, halo: int, scale: int) -> None:
-    with torch.no_grad():
-        height, width = lr.shape[2] // tile * tile * scale, lr.shape[3] // tile * tile * scale
-        value = trial.call(network, lr, tile, halo, scale)["value"]
-        trial.expect(label, value, whole, {
-            "the tiles do not overlap: each is upscaled without its surroundings, which leaves seams": lambda: tiled(network, lr, tile, 0, scale),
-            "the overlap is smaller than `halo`": lambda: Either([tiled(network, lr, tile, h, scale) for h in range(1, halo)]),
-            "the border of the picture is padded; the halo should end where the picture ends": lambda: Either(
-                [tiled(network, lr, tile, halo, scale, border) for border in ("constant", "reflect", "replicate")]),
-            "height and width are swapped": lambda: whole.transpose(2, 3),
-            "the strip that is left over at the bottom and right is missing": lambda: Either([
-                whole[..., :height, :width], F.pad(whole[..., :height, :width], (0, whole.shape[3] - width, 0, whole.shape[2] - height))])})
-
-
-def _bounded(trial: Trial, network, tile: int, halo: int, scale: int) -> None:
-    lr = trial.draw.uniform(1, 3, tile + 1, 4 * tile + 1)
-    turn = trial.call(network, lr, tile, halo, scale)
-    largest = max((max(size[-2:]) for size in turn["sizes"]), default=math.inf)
-    with torch.no_grad():
-        trial.expect(f"the network never sees more than tile + 2 halo = {tile + 2 * halo} pixels a side",
-                     [turn["value"], largest <= tile + 2 * halo], [network(lr), True], {
-            "the whole picture went through the network at once; memory is bounded only if tiles do": lambda: [network(lr), False]})
+    """One rung: equal to the whole picture at once, without the network having seen more than a tile and its halo."""
+    turn, most = trial.call(network, lr, tile, halo, scale), tile + 2 * halo
+    if max((max(size[-2:]) for size in turn["sizes"]), default=math.inf) > most:
+        raise Failed(f"{label}: the network was given more than tile + 2 halo = {most} pixels a side",
+                     "the whole picture, or a long strip of it, went through the network at once; memory is bounded only if tiles do")
+    height, width = lr.shape[2] // tile * tile * scale, lr.shape[3] // tile * tile * scale
+    trial.expect(label, turn["value"], whole, {
+        "the tiles do not overlap: each is upscaled without its surroundings, which leaves seams": lambda: tiled(network, lr, tile, 0, scale),
+        "the overlap is smaller than `halo`": lambda: Either([tiled(network, lr, tile, h, scale) for h in range(1, halo)]),
+        "the border of the picture is padded; the halo should end where the picture ends": lambda: Either(
+            [tiled(network, lr, tile, halo, scale, border) for border in ("constant", "reflect", "replicate")]),
+        "height and width are swapped": lambda: whole.transpose(2, 3),
+        "the strip that is left over at the bottom and right is missing": lambda: Either([
+            whole[..., :height, :width], F.pad(whole[..., :height, :width], (0, whole.shape[3] - width, 0, whole.shape[2] - height))])})
 
 
 def penalty(discriminator, x, weight, reduce=lambda g: g.flatten(1).norm(dim=1), shape=lambda n: (n - 1).square().mean()):
