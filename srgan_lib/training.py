@@ -13,6 +13,7 @@ from .checkpoint import RunFolder
 from .config import COLAB, PAPER, PROFILES, TINY, TrainConfig, learning_rate, make_generator
 from .data import ImageBank, patches, photometric
 from .errors import TrainingError
+from .gradients import with_fast_gradients
 from .health import Health, first_broken
 from .losses import adversarial_loss, content_loss, total_variation
 from .models import Discriminator
@@ -62,12 +63,14 @@ class Trainer:
         self.config, self.accelerator = config, accelerator
         self.generator = self._place(make_generator(config).train())
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        with_fast_gradients(self.generator)
         self.content = self._content()
         self.parameters = {"generator": list(self.generator.parameters())}
         if config.stage == "srgan":
             self.adversarial = adversarial_loss(config.adversarial)
             norm = "none" if config.adversarial.startswith("wgan") else config.discriminator_normalization  # a critic has no batch norm
-            self.discriminator = self._place(Discriminator(config.hr_size, config.discriminator_head, norm, config.discriminator_channels).train())
+            discriminator = Discriminator(config.hr_size, config.discriminator_head, norm, config.discriminator_channels).train()
+            self.discriminator = with_fast_gradients(self._place(discriminator))
             self.discriminator.register_forward_pre_hook(lambda module, inputs: self._with_noise(inputs[0]))
             self.parameters["discriminator"] = list(self.discriminator.parameters())
         self.fused = accelerator.device.type in ("cpu", "cuda")
