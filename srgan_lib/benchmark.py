@@ -16,20 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
-import torchvision
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from .baseline import eager_step, naive_patch, plain_generator, step_gflop
 from .config import COLAB, PAPER, TrainConfig
 from .data import ImageBank, patches
 from .evaluation import write_json
-from .images import degrade, read_image, to_tensor
 from .inference import enlarge
-from .losses import BCE, VGG_DEPTH, VGGLoss
-from .models import Discriminator, SRResNet
-from .training import Trainer, make_accelerator, srgan_step, srresnet_step
+from .models import SRResNet
+from .training import Trainer, make_accelerator
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +54,8 @@ def measure(device: str | None = None, repeats: int = 7, quick: bool = False) ->
     result |= loaders(clock, batch, (320, 480) if quick else (1356, 2040))
     config = TrainConfig(batch=batch, hr_size=hr_size, vgg_weights="random")
     result |= steps(clock, config, accelerator)
-    result["data_wait_share"] = batch / result["bank_patches_per_s"] / (result["stage1_step_s"] + batch / result["bank_patches_per_s"])
+    wait = batch / result["bank_patches_per_s"]
+    result["data_wait_share"] = wait / (result["stage1_step_s"] + wait)
     result |= inference(clock, 16 if quick else 256)
     result |= memory(accelerator.device)
     result["vgg"] = "random weights: for timing only"
@@ -124,7 +121,7 @@ def loaders(clock: Clock, batch: int, size: tuple[int, int]) -> dict[str, float]
         bank = ImageBank.build([("picture", path)], Path(folder) / "bank", progress=False)
         config, step = TrainConfig(batch=batch), iter(range(10**9))
         banked = clock("bank_s", lambda: patches(bank, next(step), config))
-        naive = clock("naive_s", lambda: _naive_patch(path, next(step)))
+        naive = clock("naive_s", lambda: naive_patch(path, next(step)))
     torch.set_num_threads(threads)
     return {"bank_patches_per_s": batch / banked["bank_s"], "naive_patches_per_s": 1 / naive["naive_s"],
             "bank_over_naive": batch / banked["bank_s"] * naive["naive_s"]}
@@ -138,86 +135,21 @@ def _picture(height: int, width: int) -> np.ndarray:
     return (np.asarray(photograph) + noise).clip(0, 255).astype(np.uint8)
 
 
-def _naive_patch(path: Path, seed: int):
-    random = np.random.default_rng(seed)
-    image = read_image(path)
-    y, x = random.integers(0, image.shape[0] - 96), random.integers(0, image.shape[1] - 96)
-    hr = to_tensor(image[y:y + 96, x:x + 96])
-    return degrade(hr, 4), hr
-
-
-class PlainTail(nn.Module):
-    """What the tail replaces: shuffle first, then a 9x9 convolution at full resolution."""
-
-    def __init__(self, tail):
-        super().__init__()
-        self.conv, self.factor = nn.Conv2d(tail.in_channels, tail.out_channels, tail.kernel_size, padding=tail.padding), tail.factor
-
-    def forward(self, x):
-        return self.conv(F.pixel_shuffle(x, self.factor))
-
-
-def plain_generator() -> SRResNet:
-    """The paper's network as everybody writes it, to compare with."""
-    generator = SRResNet()
-    generator.tail = PlainTail(generator.tail)
-    return generator
-
-
 def steps(clock: Clock, config: TrainConfig, accelerator) -> dict[str, float]:
     """Seconds of both training steps with our settings and with eager float32 NCHW; arithmetic counted on the plain network."""
     result = {}
     random = torch.Generator().manual_seed(0)
     hr = torch.rand(config.batch, 3, config.hr_size, config.hr_size, generator=random).to(clock.device)
     lr = hr[..., ::4, ::4].contiguous()
-    for stage, content in (("srresnet", "mse"), ("srgan", "vgg54")):
-        number = 1 if stage == "srresnet" else 2
+    for number, stage in enumerate(("srresnet", "srgan"), 1):  # the plain steps first: ours change the allocator's habits
+        result |= clock(f"stage{number}_eager_step_s", eager_step(stage, clock.device, lr, hr))
+        result[f"stage{number}_gflop"] = step_gflop(stage, config.batch, config.hr_size)
+        gc.collect()
+    for number, (stage, content) in enumerate((("srresnet", "mse"), ("srgan", "vgg54")), 1):
         own = replace(config, stage=stage, content=content)
         result |= clock(f"stage{number}_step_s", partial(Trainer(own, accelerator).step, lr, hr, 0))
         gc.collect()
-        result |= clock(f"stage{number}_eager_step_s", eager_step(stage, clock.device, lr, hr))
-        gc.collect()
-        result[f"stage{number}_gflop"] = step_gflop(stage, config.batch, config.hr_size)
     return result
-
-
-def eager_step(stage: str, device: torch.device, lr, hr):
-    """The same step in plain PyTorch: NCHW, float32, tail after the shuffle, unfused Adam."""
-    networks = {"generator": plain_generator().to(device)}
-    if stage == "srgan":
-        networks["discriminator"] = Discriminator(hr.shape[-1]).to(device)
-    optimizers = {name: torch.optim.Adam(network.parameters(), 1e-4) for name, network in networks.items()}
-
-    def update(name: str, loss) -> None:
-        loss.backward()
-        optimizers[name].step()
-        optimizers[name].zero_grad()
-
-    if "discriminator" not in networks:
-        return lambda: srresnet_step(lr, hr, networks["generator"], nn.MSELoss(), update)
-    content = VGGLoss("vgg54", "random", scale=1.0).to(device)
-    return lambda: srgan_step(lr, hr, networks["generator"], networks["discriminator"], content, BCE(), 1e-3, update)
-
-
-def step_gflop(stage: str, batch: int = 16, hr_size: int = 96) -> float:
-    """Multiplications and additions of one step, counted on shapes alone (no arithmetic is done)."""
-    with torch.device("meta"):
-        generator, discriminator = plain_generator(), Discriminator(hr_size)
-        vgg = torchvision.models.vgg19(weights=None).features[:VGG_DEPTH["vgg54"]].requires_grad_(False)
-        lr, hr = torch.rand(batch, 3, hr_size // 4, hr_size // 4), torch.rand(batch, 3, hr_size, hr_size)
-
-    def content(sr, hr):
-        with torch.no_grad():
-            target = vgg(hr)
-        return F.mse_loss(vgg(sr), target)
-
-    with FlopCounterMode(display=False) as counter:
-        update = lambda name, loss: loss.backward()
-        if stage == "srresnet":
-            srresnet_step(lr, hr, generator, nn.MSELoss(), update)
-        else:
-            srgan_step(lr, hr, generator, discriminator, content, BCE(), 1e-3, update)
-    return counter.get_total_flops() / 1e9
 
 
 def inference(clock: Clock, side: int) -> dict[str, float]:

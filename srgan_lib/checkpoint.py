@@ -72,8 +72,11 @@ class RunFolder:
             if self.checkpoint.is_file():
                 shutil.copyfile(self.checkpoint, self.previous) if not hasattr(os, "link") else self._keep_previous()
             atomic_write(self.checkpoint, lambda file: torch.save(state, file))
-        except OSError as error:
-            reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+        except (OSError, RuntimeError) as error:
+            cause = error if isinstance(error, OSError) else error.__context__  # torch's zip writer hides it behind its own
+            if not isinstance(cause, OSError):
+                raise
+            reason = "the disk is full" if cause.errno == errno.ENOSPC else cause.strerror or str(cause)
             raise TrainingError(f"{self.checkpoint}: cannot be written ({reason}); the checkpoint before it is whole: make "
                                 "room and run the same command again") from None
         self._copy_to_backup()

@@ -4,6 +4,9 @@ oneDNN computes the weight gradient of a channels-last convolution at about half
 torch's PReLU writes one slope gradient per element before it sums them. Both are replaced here by matrix products.
 """
 
+import ctypes
+import sys
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -18,6 +21,16 @@ def with_fast_gradients(network: nn.Module) -> nn.Module:
         if type(module) in faster and next(module.parameters()).device.type == "cpu":
             module.__class__ = faster[type(module)]
     return network
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees, on Linux: a step otherwise gets its gigabyte afresh, one page fault after another."""
+    if sys.platform == "linux":
+        mmap_max, trim_threshold = -4, -1  # malloc.h
+        allocator = ctypes.CDLL(None)
+        if hasattr(allocator, "mallopt"):
+            allocator.mallopt(mmap_max, 0)
+            allocator.mallopt(trim_threshold, 2**31 - 1)
 
 
 class FastConv2d(nn.Conv2d):

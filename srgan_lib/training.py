@@ -13,7 +13,7 @@ from .checkpoint import RunFolder
 from .config import COLAB, PAPER, PROFILES, TINY, TrainConfig, learning_rate, make_generator
 from .data import ImageBank, patches, photometric
 from .errors import TrainingError
-from .gradients import with_fast_gradients
+from .gradients import keep_freed_memory, with_fast_gradients
 from .health import Health, first_broken
 from .losses import adversarial_loss, content_loss, total_variation
 from .models import Discriminator
@@ -61,6 +61,8 @@ class Trainer:
         if config.stage not in ("srresnet", "srgan"):
             raise TrainingError(f"stage {config.stage!r}: want srresnet or srgan")
         self.config, self.accelerator = config, accelerator
+        if accelerator.device.type == "cpu":
+            keep_freed_memory()
         self.generator = self._place(make_generator(config).train())
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         with_fast_gradients(self.generator)

@@ -1,6 +1,7 @@
 """Run folders: atomic checkpoints, refusal of another config, backups, logs, and the crash test at small size."""
 
 import errno
+from pathlib import Path
 import os
 from dataclasses import replace
 
@@ -76,6 +77,17 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stands(tmp_path, mo
         folder.save(state(2))
     assert folder.load()["step"] == 1
     assert not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_fills_up_inside_the_write(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path)
+    folder.save(state(1))
+    with open("/dev/full", "wb", buffering=0) as full, monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "atomic_write", lambda path, write: write(full))
+        with pytest.raises(TrainingError, match="disk is full.*checkpoint before it is whole"):
+            folder.save(state(2))
+    assert folder.load()["step"] == 1
 
 
 def test_a_vanished_backup_is_a_warning_and_the_run_goes_on(tmp_path):
