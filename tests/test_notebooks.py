@@ -135,8 +135,9 @@ def test_lessons_draw_with_the_one_figure_helper(path):
 def test_figures_have_alt_text(path):
     for cell in cells(path, "code"):
         for output in cell["outputs"]:
-            if "image/png" in output.get("data", {}):
-                assert len(output["metadata"].get("image/png", {}).get("alt", "")) > 8, source(cell)
+            for kind in ("image/png", "image/jpeg"):
+                if kind in output.get("data", {}):
+                    assert len(output["metadata"].get(kind, {}).get("alt", "")) > 8, source(cell)
 
 
 @each
