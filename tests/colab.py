@@ -25,7 +25,7 @@ assert sys.prefix == PREFIX, sys.prefix"""
 PROGRAM = """import nbclient, nbformat, sys
 book = nbformat.read(sys.argv[1], 4)
 book.cells.append(nbformat.v4.new_code_cell(sys.argv[2].replace("PREFIX", repr(sys.prefix))))
-nbclient.NotebookClient(book, timeout=1800, kernel_name="python3").execute()"""
+nbclient.NotebookClient(book, timeout=1800, startup_timeout=600, kernel_name="python3").execute()"""
 
 
 def environment(folder: Path) -> Path:
