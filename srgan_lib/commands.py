@@ -4,6 +4,7 @@ import argparse
 import difflib
 import sys
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -57,9 +58,11 @@ def _rank() -> int:
 def _validation(arguments, progress: bool):
     from .data import open_bank
     from .hub import DATASETS
-    if arguments.valid:
-        return open_bank(arguments.valid, "valid", progress=progress)
     own_split = arguments.data == "sample" or "valid" in getattr(DATASETS.get(arguments.data), "files", {})
+    if arguments.valid:
+        if not own_split and Path(arguments.valid).resolve() == Path(arguments.data).resolve():
+            raise TrainingError(f"--valid {arguments.valid}: these are the training pictures; name others, or leave --valid out")
+        return open_bank(arguments.valid, "valid", progress=progress)
     return open_bank(arguments.data, "valid", arguments.limit, progress) if own_split else None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from .errors import ModelError
+from .errors import CourseError, ModelError
 from .figures import strip
 from .hub import images
 from .images import atomic_write, crop_to_multiple, degrade, read_image, resize_bicubic, to_image, to_tensor, write_image
@@ -83,7 +83,10 @@ def print_rows(record: dict) -> None:
 
 def write_json(path: Path, value) -> None:
     text = json.dumps(value, indent=1).encode()
-    atomic_write(path, lambda file: file.write(text + b"\n"))
+    try:
+        atomic_write(path, lambda file: file.write(text + b"\n"))
+    except OSError as error:
+        raise CourseError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def table(records: list[dict]) -> str:

@@ -169,11 +169,12 @@ def train(config: TrainConfig, bank: ImageBank, run: str | Path, valid: ImageBan
     Raises TrainingError for a folder of another config (naming the fields), a loss that is not finite, or a full disk.
     """
     accelerator = make_accelerator(device)
-    folder = RunFolder(run, backup, writes=accelerator.is_main_process)
-    folder.check_config(config, accept_changes)
     if config.batch % accelerator.num_processes:
         raise TrainingError(f"batch {config.batch} does not divide among {accelerator.num_processes} processes")
     trainer = Trainer(config, accelerator)
+    patches(bank, 0, config)  # what cannot start, for its pictures' size or its init, must not leave a run folder behind
+    folder = RunFolder(run, backup, writes=accelerator.is_main_process)
+    folder.check_config(config, accept_changes)
     validation = Validation(valid, config.scale) if valid is not None and accelerator.is_main_process else None
     state = folder.load()
     start, seconds = (state["step"], state["seconds"]) if state else (0, 0.0)

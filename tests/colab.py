@@ -4,7 +4,8 @@ python tests/colab.py [--environment FOLDER] [NOTEBOOK ...]
 
 Makes a virtual environment from tests/colab-requirements.txt (kept in --environment when given), then for each notebook: an
 empty folder, a copy of the notebook, and a setup cell that clones from a bare repository of this checkout's last commit in
-place of the public address. Prints a line a notebook; exit code 1 when one fails.
+place of the public address. The library must come from that clone, and nothing of this machine's settings reaches the kernel.
+Prints a line a notebook; exit code 1 when one fails.
 """
 
 import argparse
@@ -17,6 +18,14 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "OMP_NUM_THREADS")  # of the caller's variables; the others could lead out of the folder
+PROOF = """import pathlib, sys, srgan_lib
+assert pathlib.Path(srgan_lib.__file__).resolve().parents[1] == pathlib.Path("srgan-course").resolve(), srgan_lib.__file__
+assert sys.prefix == PREFIX, sys.prefix"""
+PROGRAM = """import nbclient, nbformat, sys
+book = nbformat.read(sys.argv[1], 4)
+book.cells.append(nbformat.v4.new_code_cell(sys.argv[2].replace("PREFIX", repr(sys.prefix))))
+nbclient.NotebookClient(book, timeout=1800, startup_timeout=600, kernel_name="python3").execute()"""
 
 
 def environment(folder: Path) -> Path:
@@ -28,16 +37,22 @@ def environment(folder: Path) -> Path:
     return python
 
 
+def unlike_colab(python: Path) -> list[str]:
+    """The pinned packages of which this interpreter has another version, as `name have, want`."""
+    pinned = [line.split("==") for line in (ROOT / "tests" / "colab-requirements.txt").read_text().splitlines() if "==" in line]
+    program = "import importlib.metadata, sys; print(*(importlib.metadata.version(name) for name in sys.argv[1:]))"
+    have = subprocess.run([str(python), "-c", program, *(name for name, _ in pinned)], check=True, capture_output=True, text=True)
+    return [f"{name} {found}, want {want}" for (name, want), found in zip(pinned, have.stdout.split()) if found != want]
+
+
 def run(notebook: Path, python: Path, repository: Path) -> tuple[bool, float, str]:
     """Execute a copy of one notebook alone in an empty folder -> (it ran to the end, seconds, last line of the error)."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(notebook, folder))
-        variables = {key: value for key, value in os.environ.items() if not key.startswith(("SRGAN_", "PYTHON"))}
+        variables = {key: value for key, value in os.environ.items() if key in KEPT}
         variables |= {"SRGAN_REPOSITORY": str(repository), "HOME": folder, "HF_HUB_OFFLINE": "1"}
         begun = time.monotonic()
-        program = ("import nbformat, nbclient, sys; book = nbformat.read(sys.argv[1], 4); "
-                   "nbclient.NotebookClient(book, timeout=900, kernel_name='python3').execute()")
-        done = subprocess.run([str(python), "-c", program, copy.name], cwd=folder, env=variables, capture_output=True, text=True)
+        done = subprocess.run([str(python), "-c", PROGRAM, copy.name, PROOF], cwd=folder, env=variables, capture_output=True, text=True)
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         return done.returncode == 0, time.monotonic() - begun, lines[-1] if lines and done.returncode else ""
 
@@ -50,6 +65,8 @@ def main() -> int:
     notebooks = arguments.notebooks or sorted(ROOT.glob("notebooks/*.ipynb")) + [ROOT / "notebooks" / "assignment" / "solution.ipynb"]
     with tempfile.TemporaryDirectory() as folder:
         python = environment((arguments.environment or Path(folder) / "colab").resolve())
+        if differing := unlike_colab(python):
+            parser.error(f"{python.parent.parent} is not Colab's environment: " + "; ".join(differing))
         repository = Path(folder) / "repository.git"
         subprocess.run(["git", "clone", "-q", "--bare", str(ROOT), str(repository)], check=True)
         failures = 0

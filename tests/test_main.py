@@ -1,6 +1,7 @@
 """The command line: what it does, and one sentence with exit code 2 for bad input, never a traceback."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from srgan_lib.__main__ import main
 from srgan_lib.checkpoint import read_log
-from srgan_lib.models import shipped
+from srgan_lib.models import SRResNet, shipped
 
 TINY = ["--profile", "tiny", "--device", "cpu", "--set", "steps=4", "--set", "log_every=2", "--set", "blocks=1", "--set", "channels=8"]
 
@@ -70,6 +71,36 @@ def test_an_empty_folder_and_a_broken_picture(tmp_path, capsys):
     assert "no pictures in this folder" in refused(capsys, "evaluate", "--model", "bicubic", "--data", tmp_path)
     (tmp_path / "text.png").write_text("not a picture")
     assert "text.png" in refused(capsys, "evaluate", "--model", "bicubic", "--data", tmp_path)
+
+
+@pytest.mark.parametrize("command", [["upscale", "0.png"], ["evaluate", "--data", "."]])
+def test_a_checkpoint_of_another_architecture_is_one_sentence(command, folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    SRResNet(blocks=1, channels=4).save_pretrained("other")
+    config = json.loads((folder / "other" / "config.json").read_text())
+    (folder / "other" / "config.json").write_text(json.dumps(config | {"blocks": 2}))
+    before = sorted(folder.iterdir())
+    assert "other: does not load" in refused(capsys, *command, "--model", "other")
+    assert sorted(folder.iterdir()) == before
+
+
+def test_unwritable_outputs_are_one_sentence(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "file").write_text("in the way")
+    (folder / "taken").mkdir()
+    before = sorted(folder.iterdir())
+    for target in ("file/scores.json", "taken"):
+        words = refused(capsys, "evaluate", "--model", "bicubic", "--data", ".", "--json", target)
+        assert words.startswith(f"srgan_lib: {target}: cannot be written")
+    assert "file/run: cannot be written" in refused(capsys, "train", "--data", "sample", "--limit", "2", "--run", "file/run", *TINY)
+    assert sorted(folder.iterdir()) == before and os.listdir("taken") == []
+
+
+def test_training_pictures_are_no_validation_pictures(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    command = ["train", "--data", ".", "--run", "run", "--valid", str(folder), *TINY]
+    assert "these are the training pictures" in refused(capsys, *command)
+    assert not (folder / "run").exists()
 
 
 def test_another_config_in_the_run_folder(tmp_path, capsys):

@@ -89,6 +89,11 @@ def test_greyscale_is_compared_on_its_greys():
     assert flattered == pytest.approx(20 * math.log10(255 / 219), abs=0.02)  # studio range would count for 1.32 dB
 
 
+def test_the_mean_is_of_the_decibels_not_of_the_errors():
+    """10 and 40 dB are 25 dB on average; the PSNR of their mean squared error would be 13 dB."""
+    assert metrics.mean([{"name": "a", "psnr": 10.0}, {"name": "b", "psnr": 40.0}]) == {"psnr": 25.0}
+
+
 def test_sizes_that_cannot_be_scored_are_refused():
     with pytest.raises(ValueError, match="sizes must agree"):
         scores(torch.zeros(1, 3, 40, 40), torch.zeros(1, 3, 40, 44), 4)

@@ -6,8 +6,12 @@ That they run is nbval's part: `pytest notebooks`.
 import ast
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import colab
 import pytest
 from address import address, stored
 
@@ -135,8 +139,9 @@ def test_lessons_draw_with_the_one_figure_helper(path):
 def test_figures_have_alt_text(path):
     for cell in cells(path, "code"):
         for output in cell["outputs"]:
-            if "image/png" in output.get("data", {}):
-                assert len(output["metadata"].get("image/png", {}).get("alt", "")) > 8, source(cell)
+            for kind in ("image/png", "image/jpeg"):
+                if kind in output.get("data", {}):
+                    assert len(output["metadata"].get(kind, {}).get("alt", "")) > 8, source(cell)
 
 
 @each
@@ -195,3 +200,20 @@ def test_definitions_equal_the_librarys(path, library):
 @each_lesson
 def test_what_matters_is_built_in_view(path):
     assert set(BUILT_IN_VIEW.get(path.stem, ())) <= {node.name for node in shown(path)}
+
+
+# ---------------------------------------------------------------- as if opened in Colab
+
+
+def test_the_colab_check_believes_the_clone_alone(tmp_path):
+    """A notebook that takes the library from this checkout has not shown that it runs in Colab."""
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("no git checkout here")
+    repository = tmp_path / "repository.git"
+    subprocess.run(["git", "clone", "-q", "--bare", str(ROOT), str(repository)], check=True)
+    for name, first, ran in (("clone", SETUP, True), ("checkout", f"import sys; sys.path.insert(0, {str(ROOT)!r})", False)):
+        cell = {"cell_type": "code", "id": "one", "metadata": {}, "execution_count": None, "outputs": [], "source": first}
+        path = tmp_path / f"{name}.ipynb"
+        path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}))
+        good, _, error = colab.run(path, Path(sys.executable), repository)
+        assert good is ran and (ran or str(ROOT / "srgan_lib") in error), error

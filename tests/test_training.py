@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from torch import nn
 from srgan_lib.checkpoint import RunFolder, read_log
 from srgan_lib.config import learning_rate, make_generator
 from srgan_lib.data import ImageBank, images, patches
-from srgan_lib.errors import NotFiniteError, TrainingError
+from srgan_lib.errors import CourseError, NotFiniteError, TrainingError
 from srgan_lib.health import Health
 from srgan_lib.losses import ADVERSARIAL, BCE, adversarial_loss
 from srgan_lib.models import Discriminator, SRResNet, load_generator
@@ -155,6 +156,13 @@ def test_validation_and_export_use_the_average_not_the_last_weights(bank, tmp_pa
     assert any(not torch.equal(value, state["generator"][name]) for name, value in state["average"].items())
 
 
+def test_validation_judges_the_average_in_eval_mode(bank, valid, tmp_path, monkeypatch):
+    judged = []
+    monkeypatch.setattr(Validation, "__call__", lambda self, generator: judged.append(generator) or (0.0, np.zeros((3, 3, 3), np.uint8)))
+    finish(replace(SMALL, steps=2, valid_every=2), bank, tmp_path, valid=valid)
+    assert judged and not any(module.training for generator in judged for module in generator.modules())
+
+
 @pytest.mark.parametrize("schedule, wanted", [("constant", [1, 1, 1]), ("drop", [1, 0.1, 0.1]), ("cosine", [1, 0.5, 0])])
 def test_schedules(schedule, wanted):
     config = replace(SMALL, schedule=schedule, steps=100, learning_rate=1.0)
@@ -171,6 +179,20 @@ def test_the_paper_profile_is_the_papers():
     assert (first.batch, first.hr_size, first.steps, first.learning_rate, first.content) == (16, 96, 1_000_000, 1e-4, "mse")
     assert (second.steps, second.schedule, second.content, second.adversarial, second.adversarial_weight) == (200_000, "drop", "vgg54", "bce", 1e-3)
     assert COLAB.srgan.stage == "srgan" and TINY.srgan.vgg_weights == "random"
+
+
+def test_both_networks_are_trained_by_adam_as_in_the_paper():
+    for optimizer in Trainer(replace(GAN, learning_rate=1e-4), make_accelerator("cpu")).optimizers.values():
+        assert isinstance(getattr(optimizer, "optimizer", optimizer), torch.optim.Adam)
+        assert optimizer.param_groups[0]["betas"] == (0.9, 0.999) and optimizer.param_groups[0]["lr"] == 1e-4
+
+
+@pytest.mark.parametrize("change", [{"init": "no/such/generator"}, {"hr_size": 4096}])
+def test_what_cannot_start_leaves_no_run_behind(change, bank, tmp_path):
+    with pytest.raises(CourseError):
+        next(train(replace(SMALL, **change), bank, tmp_path / "run", device="cpu"))
+    assert not (tmp_path / "run").exists()
+    finish(replace(SMALL, steps=2), bank, tmp_path / "run")
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint_named(bank, tmp_path):
