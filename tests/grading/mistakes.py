@@ -182,6 +182,7 @@ MISTAKES = [
     ("Generator", "one PReLU for all", "PReLU is shared", generator(setup="act = nn.PReLU()", act="act")),
     ("Generator", "one block used again and again", "shared", generator(blocks="*[block(channels)] * blocks")),
     ("Generator", "long skip from the picture", "number of channels", generator(out="self.tail(lr + self.body(x))")),
+    ("Generator", "block not called", "call it", generator(blocks="*[block for _ in range(blocks)]")),
     ("Generator", "layers in a plain list", "ModuleList", generator(out="self.tail(x + self.body(x))").replace("nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), nn.PReLU())", "[nn.Conv2d(3, channels, 9, padding=4), nn.PReLU()]")),
     ("Generator", "activation at the end of the body", "end of the body", generator(norm=", nn.BatchNorm2d(channels), nn.PReLU()")),
     ("Generator", "scale // 2 doublings", "doublings", generator(stages="scale // 2")),

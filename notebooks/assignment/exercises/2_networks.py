@@ -148,7 +148,8 @@ def generator(l: Layers, lr, c: int, blocks: int, scale: int, skip=True, end=Tru
     return last(l.conv(y, 3, 9))
 
 
-@exercise(8, rungs=(4, 1, 2, 1), errors={**PADDING, "pixel_shuffle": "PixelShuffle(2) wants 4 times the channels: convolve from C to 4 C first"}, hints=(
+@exercise(8, rungs=(4, 1, 2, 1), errors={**PADDING, "pixel_shuffle": "PixelShuffle(2) wants 4 times the channels: convolve from C to 4 C first",
+                                         "(?<!list) is not a Module subclass": "`block` makes a network, so call it: block(channels)"}, hints=(
     "Head, body, upsampler, tail: four nn.Sequential, and the long skip from the head's output to the end of the body.",
     "The body is `blocks` blocks made by block(channels), then a 3x3 convolution and batch norm; then the skip is added.",
     "scale.bit_length() - 1 stages of conv to 4 * channels, PixelShuffle(2), PReLU; the tail is a bare 9x9 convolution to 3 channels."))
