@@ -103,17 +103,22 @@ def ask(question: dict, namespace: dict) -> dict:
 
 def call(target, arguments: list, backward: bool) -> dict:
     """One call -> its value, the gradients of its tensor arguments, and what it left behind in the modules it was given."""
-    modules, sizes = list(_modules(arguments)), []
+    modules, sizes, tracked = list(_modules(arguments)), [], []
+
+    def watch(_, inputs):
+        sizes.append(list(inputs[0].shape))
+        tracked.append(torch.is_grad_enabled())
+
     for module in modules:
-        module.register_forward_pre_hook(lambda _, inputs: sizes.append(list(inputs[0].shape)))
+        module.register_forward_pre_hook(watch)
     value = target(*arguments)
     if backward and isinstance(value, torch.Tensor) and value.requires_grad:
         value.sum().backward()
     return copy.deepcopy({  # the next call may change what this one left
-        "value": value.detach().as_subclass(torch.Tensor) if isinstance(value, torch.Tensor) else value, "sizes": sizes,
+        "value": value.detach().as_subclass(torch.Tensor) if isinstance(value, torch.Tensor) else value, "sizes": sizes, "tracked": tracked,
         "gradients": [a.grad for a in arguments if isinstance(a, torch.Tensor)],
         "modules": [{"state": list(m.state_dict().values()), "gradients": [p.grad for p in m.parameters()],
-                     "training": m.training} for m in modules]})
+                     "training": m.training, "frozen": not all(p.requires_grad for p in m.parameters())} for m in modules]})
 
 
 def _modules(arguments: list):
@@ -173,3 +178,8 @@ def hinge(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:
 def hinge_generator(fake_logits: torch.Tensor) -> torch.Tensor:
     """The generator's side of it."""
     return -fake_logits.mean()
+
+
+def light(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+    """A content loss in which sr and hr are not interchangeable: errors weigh more where hr is light."""
+    return ((sr - hr).square() * (0.5 + hr)).mean()

@@ -22,6 +22,7 @@ from .submission import GradingError, Submission
 
 COURSE = Path(__file__).resolve().parents[1]
 TESTS = COURSE / "notebooks" / "assignment" / "exercises"
+LATE = "was not reached: time ran out, in cells that wait or on a machine that was too busy; then repeat with a larger --timeout"
 PRELOADED = ("numpy", "torchvision", "matplotlib.pyplot", "PIL.Image", "skimage", "scipy", "einops", "tqdm")
 
 
@@ -105,11 +106,15 @@ def _is_used(name: str, imports: frozenset) -> bool:
 
 
 class Session:
-    """One submission in the sandbox. `put` answers a question; after its time is over every answer says so."""
+    """One submission in the sandbox. `put` answers a question; after its time is over every answer says so.
+
+    late: it ended because the clock ran out, although its calls lost little: a busy machine, or cells that wait.
+    """
 
     def __init__(self, connection, process, submission: Submission, settings: dict):
         self.connection, self.process, self.settings, self.over = connection, process, settings, ""
-        self.lost = 0.0  # seconds spent on calls that did not come back
+        self.lost, self.late = 0.0, False  # lost: seconds spent on calls that did not come back
+        self.began = time.monotonic()
         problems = self._exchange(submission.pieces).get("problems")
         self.problems = problems if isinstance(problems, dict) else {}
 
@@ -124,12 +129,14 @@ class Session:
         began, patience = time.monotonic(), self.settings["seconds"] * (1 if self.process else 4) + 5
         try:
             self.connection.send_bytes(pickle.dumps(message))
-            answer = decode(self.connection.recv_bytes(ANSWER_BYTES + 100)) if self.connection.poll(patience) else None
+            came = self.connection.poll(patience)
+            answer = decode(self.connection.recv_bytes(ANSWER_BYTES + 100)) if came else _died("did not come to an end")
             answer = answer if isinstance(answer, dict) else _died("answered nonsense")
         except ValueError:
             answer = _died("answered nonsense")
         except (EOFError, OSError):
-            answer = _died("was not reached: the notebook as a whole ended its process or used up its time")
+            self.late = time.monotonic() - self.began > 3.9 * self.settings["seconds"]
+            answer = _died(LATE if self.late else "was not reached: the notebook as a whole ended its process or used up its time")
             self.over = answer["error"]["text"]
         error = answer.get("error")
         if isinstance(error, dict) and error.get("type") == "Died":

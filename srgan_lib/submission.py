@@ -30,13 +30,17 @@ class NotebookError(CourseError):
 
 @dataclass
 class Submission:
-    """pieces: (cell, line, source) to execute in order; problems: {cell: sentence}; names: {definition: cell}."""
+    """pieces: (cell, line, source) to execute in order; problems: {cell: sentence}; names: {definition: cell}.
+
+    uses: {definition: attributes in it}; imports: modules; imported: the names that imports bind.
+    """
 
     pieces: list[tuple[int, int, str]] = field(default_factory=list)
     problems: dict[int, str] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)
     uses: dict[str, set[str]] = field(default_factory=dict)
     imports: set[str] = field(default_factory=set)
+    imported: set[str] = field(default_factory=set)
 
 
 def load_notebook(path: str | Path) -> Submission:
@@ -44,8 +48,13 @@ def load_notebook(path: str | Path) -> Submission:
 
     Raises NotebookError when it is not a notebook; a cell that is not Python only loses itself.
     """
+    return select(code_cells(read_notebook(path)))
+
+
+def select(cells: list[str]) -> Submission:
+    """What grading keeps of these code cells; one that is not Python is noted in `problems`."""
     submission = Submission()
-    for number, source in enumerate(code_cells(read_notebook(path)), 1):
+    for number, source in enumerate(cells, 1):
         try:
             tree, source = _parse(source)
             kept = [node for node in tree.body if _may_run(node)]
@@ -145,7 +154,9 @@ def _note(submission: Submission, cell: int, node: ast.stmt) -> None:
     """Note what a statement imports or defines, and which attributes it uses."""
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         submission.imports |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else {node.module or ""}
-    names = [node.name] if hasattr(node, "name") else [n.id for t in getattr(node, "targets", []) for n in ast.walk(t) if isinstance(n, ast.Name)]
+        submission.imported |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+    targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+    names = [node.name] if hasattr(node, "name") else [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
     for name in names:
         submission.names[name] = cell
         submission.uses[name] = {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}

@@ -14,8 +14,16 @@ from typing import Callable
 
 import torch
 
+from .comparison import Either, computes, difference, same, shape_difference
+
 EXERCISES: dict[str, "Exercise"] = {}
-TOLERANCE = 2e-4  # of the largest expected value: float32 passes in any order of summation, another formula does not
+# What an error or a result usually means, whatever the exercise; an exercise's own `errors` come first.
+ERRORS = {
+    r"before Module.__init__\(\) call": "super().__init__() has to be the first line of __init__",
+    r"'list' object|list is not a Module": "layers in a plain list are neither called nor found by PyTorch; put them into nn.Sequential or nn.ModuleList",
+    r"NameError": "nothing has this name when the function runs: import it or define it, in a cell that has been run",
+}
+NO_RETURN = "the function ends without `return`"
 
 
 @dataclass(frozen=True)
@@ -90,13 +98,13 @@ class Trial:
         self.passed: list[str] = []
 
     def call(self, *arguments, backward: bool = False) -> dict:
-        """Call the exercise once -> {"value", "gradients", "sizes", "modules"} (see `sandbox.call`)."""
+        """Call the exercise once -> {"value", "gradients", "sizes", "tracked", "modules"} (see `sandbox.call`)."""
         return self.turns([arguments], backward)[0]
 
     def turns(self, turns: list, backward: bool = False) -> list[dict]:
         """Call it several times in one process; objects that turns share stay shared."""
         answer = self._answer({"turns": [list(arguments) for arguments in turns], "backward": backward})["turns"]
-        if len(answer) != len(turns) or not all(set(turn) == {"value", "gradients", "sizes", "modules"} for turn in answer):
+        if len(answer) != len(turns) or not all(set(turn) == {"value", "gradients", "sizes", "tracked", "modules"} for turn in answer):
             raise Failed("the answer makes no sense")
         return answer
 
@@ -117,7 +125,7 @@ class Trial:
             raise Failed("not started yet")
         if kind == "Died":
             raise Failed(f"the call {text}")
-        known = [hint for pattern, hint in self.exercise.errors.items() if re.search(pattern, f"{kind}: {text}")]
+        known = [hint for pattern, hint in {**self.exercise.errors, **ERRORS}.items() if re.search(pattern, f"{kind}: {text}")]
         text = " ".join(text.split())
         raise Failed(f"stopped with {kind}: {text}" + (f" ({where})" if where else ""), known[0] if known else "")
 
@@ -130,8 +138,8 @@ class Trial:
         if any(same(got, one) for one in wants):
             self.passed.append(label)
             return
-        names = (name for name, compute in (wrong or {}).items() if _computes(compute, got))
-        raise Failed(f"{label}: {difference(got, wants[0])}", next(names, ""))
+        names = (name for name, compute in (wrong or {}).items() if computes(compute, got))
+        raise Failed(f"{label}: {difference(got, wants[0])}", next(names, NO_RETURN if got is None else ""))
 
     def shapes(self, label: str, got: list, want: list) -> None:
         """Climb one rung if a network's parameters have one of the expected lists of shapes."""
@@ -139,73 +147,6 @@ class Trial:
             self.passed.append(label)
             return
         raise Failed(f"{label}: {shape_difference(got, want[0])}")
-
-
-class Either(list):
-    """References of which one has to be met, where the paper leaves a choice."""
-
-
-def same(got, want) -> bool:
-    """Equal up to rounding; numbers may come as Python numbers, tensors of any dtype, or tensors of one element."""
-    if isinstance(want, (list, tuple)):
-        return isinstance(got, list) and len(got) == len(want) and all(same(g, w) for g, w in zip(got, want))
-    if want is None or isinstance(want, bool):
-        return got is want
-    got, want = _number(got), _number(want)
-    if got is None or (got.shape != want.shape and not got.numel() == want.numel() == 1):
-        return False
-    finite = want[want.isfinite()].abs()
-    size = float(finite.max()) if finite.numel() else 1.0
-    return torch.allclose(got.reshape(want.shape), want, rtol=0, atol=TOLERANCE * size + 1e-9)
-
-
-def _number(value) -> torch.Tensor | None:
-    return torch.as_tensor(value, dtype=torch.float64).detach() if isinstance(value, (int, float, torch.Tensor)) else None
-
-
-def _computes(compute: Callable, got) -> bool:
-    try:
-        values = compute()
-        return values is True or any(same(got, value) for value in (values if isinstance(values, Either) else [values]))
-    except Exception:  # a mistake that cannot be made with this input
-        return False
-
-
-def difference(got, want) -> str:
-    """How far `got` is from `want`, in words."""
-    if isinstance(want, (list, tuple)):
-        if not isinstance(got, list) or len(got) != len(want):
-            return f"got {describe(got)}, want {len(want)} values"
-        worst = next((g, w) for g, w in zip(got, want) if not same(g, w))
-        return difference(*worst)
-    number, wanted = _number(got), _number(want) if want is not None else None
-    if number is None or wanted is None:
-        return f"got {describe(got)}, want {describe(want)}"
-    if number.shape != wanted.shape and not number.numel() == wanted.numel() == 1:
-        return f"got shape {tuple(number.shape)}, want {tuple(wanted.shape)}"
-    number, wanted = number.reshape(-1), wanted.reshape(-1)
-    place = int((number - wanted).abs().nan_to_num(torch.inf).argmax())
-    off = float(number[place] - wanted[place])
-    return f"got {number[place]:.5g}, want {wanted[place]:.5g}" + (f", off by {off:+.3g}" if wanted.numel() == 1 else " at the worst place")
-
-
-def describe(value) -> str:
-    """A short name for a value of any type."""
-    if isinstance(value, torch.Tensor):
-        return f"a tensor {tuple(value.shape)}"
-    if isinstance(value, dict) and "__object__" in value:
-        return f"an object of type {value['__object__']}"
-    return "nothing (None)" if value is None else f"{type(value).__name__} {str(value)[:40]}"
-
-
-def shape_difference(got: list, want: list) -> str:
-    """Which parameters are missing and which are too many."""
-    spare, missing = list(got), []
-    for shape in want:
-        spare.remove(shape) if shape in spare else missing.append(shape)
-    parts = [f"{name} {', '.join(str(shape) for shape in shapes[:4])}{' ...' if len(shapes) > 4 else ''}"
-             for name, shapes in (("missing", missing), ("too many", spare)) if shapes]
-    return "parameters " + "; ".join(parts)
 
 
 @dataclass

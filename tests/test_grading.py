@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srgan_lib import grading, sandbox, session, submission
+from srgan_lib import grading, preview, sandbox, session, submission
 from srgan_lib.judge import grade_notebook, load_exercises
 from srgan_lib.reports import names, summary, write_csv, write_reports
 from srgan_lib.server import Sandbox
@@ -77,7 +77,7 @@ def test_blank_notebook_runs_from_top_to_bottom(tmp_path):
     cells = submission.code_cells(submission.read_notebook(STUDENT))
     script = tmp_path / "blank.py"
     script.write_text("\n\n".join(cells), "utf-8")
-    done = subprocess.run([sys.executable, str(script)], cwd=STUDENT.parent, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, str(script)], cwd=STUDENT.parent, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("not started yet") == len(load_exercises())
 
@@ -194,6 +194,24 @@ def test_check_names_the_mistake_and_the_line_of_an_error(capsys):
         grading.check(print)
 
 
+def test_check_warns_of_what_grading_will_not_run(capsys):
+    cells = ["import torch\nfrom math import pi\nfrom srgan_lib.images import degrade\nW: tuple = (1.0, 2.0)\nK = torch.zeros(3)\nm = torch.zeros(2)",
+             "def helper(x):\n    return x * K + W[0]", "def luma(rgb, m=0):\n    return helper(rgb * pi).mean() + m if m == 0 else degrade(rgb, 4)",
+             "class Block(torch.nn.Module):\n    def forward(self, x):\n        return [step(x) for step in (torch.nn.functional.pixel_shuffle, m.add)]"]
+    main = {"__name__": "notebook", "In": ["", *cells]}
+    for cell in cells:
+        exec(cell, main)
+    assert [text.split()[0] for text in preview.warnings(main["luma"], (), main)] == ["K", "degrade"]
+    assert "library" in preview.warnings(main["luma"], (), main)[1]
+    assert [text[:20] for text in preview.warnings(main["Block"], ("pixel_shuffle",), main)] == ["uses pixel_shuffle: ", "m is not there then:"]
+    assert preview.warnings(main["luma"], (), {**main, "In": None}) == [] == preview.warnings(len, (), main)
+
+    def pixel_shuffle(x, factor):
+        return torch.nn.functional.pixel_shuffle(x, factor)
+    grading.check(pixel_shuffle)
+    assert "no points when it is graded: uses pixel_shuffle" in capsys.readouterr().out
+
+
 def test_importing_the_module_is_light():
     code = "import srgan_lib.grading, sys; print([m for m in ('torch', 'numpy', 'tqdm', 'srgan_lib.trial') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=COURSE, capture_output=True, text=True, check=True)
@@ -273,6 +291,24 @@ def test_broken_files_are_read_or_refused_in_a_sentence(what, box, exercises, tm
 def unharmed(box) -> None:
     """The server lives and nothing was written; that other submissions get their points, the next test shows."""
     assert not (COURSE / "owned").exists() and not (Path.home() / "owned").exists() and box.server.poll() is None
+
+
+@linux
+def test_a_submission_that_a_busy_machine_held_up_gets_a_second_session(exercises, tmp_path):
+    """The first session is late before it is asked anything, as on a machine that has no time for it."""
+    (tmp_path / "n.ipynb").write_bytes(notebook([PSNR, LUMA]))
+    with Sandbox() as box:
+        opened, first = box.open, []
+
+        def held_up(submission):
+            session = opened(submission)
+            if not first:
+                first.append(session)
+                session.over, session.late = "was not reached", True
+            return session
+        box.open = held_up
+        row = grade_notebook(tmp_path / "n.ipynb", box, 1, exercises)
+    assert row["points"] == 9 and first
 
 
 def test_a_cell_that_is_no_python_is_named(box, exercises, tmp_path):

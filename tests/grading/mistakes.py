@@ -149,10 +149,14 @@ MISTAKES = [
     ("luma", "BGR order", "BGR", luma("16 + 65.481 * rgb[:, 2:3] + 128.553 * rgb[:, 1:2] + 24.966 * rgb[:, 0:1]")),
     ("luma", "channel dimension lost", "dimension", luma("16 + 65.481 * rgb[:, 0] + 128.553 * rgb[:, 1] + 24.966 * rgb[:, 2]")),
     ("luma", "offset forgotten", "offset", luma("65.481 * rgb[:, 0:1] + 128.553 * rgb[:, 1:2] + 24.966 * rgb[:, 2:3]")),
+    ("luma", "from 0 to 1", "[0, 1]", luma("(65.481 * rgb[:, 0:1] + 128.553 * rgb[:, 1:2] + 24.966 * rgb[:, 2:3]) / 255")),
+    ("luma", "rounded too early", "rounded", luma("torch.round(16 + 65.481 * rgb[:, 0:1] + 128.553 * rgb[:, 1:2] + 24.966 * rgb[:, 2:3])")),
+    ("luma", "no return", "return", "def luma(rgb):\n    y = 16 + 65.481 * rgb[:, 0:1] + 128.553 * rgb[:, 1:2] + 24.966 * rgb[:, 2:3]\n"),
     ("luma", "65.738 on [0, 1]", "65.481", luma("16 + 65.738 * rgb[:, 0:1] + 129.057 * rgb[:, 1:2] + 25.064 * rgb[:, 2:3]")),
     ("psnr", "data range 255 against 1", "255", psnr("10 * torch.log10(255**2 / mse)")),
     ("psnr", "20 log of the squared error", "20", psnr("-20 * torch.log10(mse / peak)")),
     ("psnr", "natural logarithm", "natural", psnr("10 * torch.log(peak**2 / mse)")),
+    ("psnr", "module not imported", "import", psnr("10 * mathematics.log10(peak**2 / mse)")),
     ("psnr", "one number for the batch", "batch", psnr("10 * torch.log10(peak**2 / mse.mean())")),
     ("psnr", "peak from the picture", "peak", psnr("10 * torch.log10(b.amax()**2 / mse)")),
     ("psnr", "epsilon in the error", "constant", psnr("10 * torch.log10(peak**2 / (mse + 1e-10))")),
@@ -166,6 +170,8 @@ MISTAKES = [
     ("ResidualBlock", "ReLU for PReLU", "PReLU", BLOCK.replace("nn.PReLU()", "nn.ReLU()").format("return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))")),
     ("ResidualBlock", "PReLU before norm", "order", BLOCK.format("return x + self.norm2(self.conv2(self.norm1(self.act(self.conv1(x)))))")),
     ("ResidualBlock", "wrong padding", "padding", BLOCK.replace(", padding=1", "").format("return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))")),
+    ("ResidualBlock", "no super().__init__()", "super", BLOCK.replace("super().__init__()", "pass").format("return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))")),
+    ("ResidualBlock", "64 written out", "channels", BLOCK.replace("Conv2d(channels, channels", "Conv2d(64, 64").format("return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))")),
     ("ResidualBlock", "one norm for both places", "share", BLOCK.replace("self.conv2, self.norm2 = nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels)",
      "self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)").format("return x + self.norm1(self.conv2(self.act(self.norm1(self.conv1(x)))))")),
     ("Generator", "no long skip", "skip", generator(out="self.tail(self.body(x))")),
@@ -175,6 +181,11 @@ MISTAKES = [
     ("Generator", "no norm at the end of the body", "batch norm", generator(norm="")),
     ("Generator", "one PReLU for all", "PReLU is shared", generator(setup="act = nn.PReLU()", act="act")),
     ("Generator", "one block used again and again", "shared", generator(blocks="*[block(channels)] * blocks")),
+    ("Generator", "long skip from the picture", "number of channels", generator(out="self.tail(lr + self.body(x))")),
+    ("Generator", "block not called", "call it", generator(blocks="*[block for _ in range(blocks)]")),
+    ("Generator", "layers in a plain list", "ModuleList", generator(out="self.tail(x + self.body(x))").replace("nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), nn.PReLU())", "[nn.Conv2d(3, channels, 9, padding=4), nn.PReLU()]")),
+    ("Generator", "activation at the end of the body", "end of the body", generator(norm=", nn.BatchNorm2d(channels), nn.PReLU()")),
+    ("Generator", "scale // 2 doublings", "doublings", generator(stages="scale // 2")),
     ("Generator", "always scale 4", "scale", generator(stages="2")),
     ("Discriminator", "sigmoid at the end", "sigmoid", discriminator(out="torch.sigmoid(self.head(self.features(picture)))")),
     ("Discriminator", "stride on the wrong layer", "stride", discriminator(stride="2 - number % 2")),
@@ -204,6 +215,18 @@ MISTAKES = [
     ("discriminator_step", "real and fake swapped", "swapped", CRITIC.format("value = loss(gan.discriminator(gan.generator(lr).detach()), gan.discriminator(hr)); " + STEP_D)),
     ("discriminator_step", "no zero_grad", "zero_grad", CRITIC.format(
         "value = loss(gan.discriminator(hr), gan.discriminator(gan.generator(lr).detach())); value.backward(); gan.discriminator_optimizer.step()")),
+    ("discriminator_step", "a loss of its own", "argument `loss`", CRITIC.format("value = discriminator_loss(gan.discriminator(hr), gan.discriminator(gan.generator(lr).detach())); " + STEP_D)),
+    ("discriminator_step", "no backward", "backward", CRITIC.format(
+        "value = loss(gan.discriminator(hr), gan.discriminator(gan.generator(lr).detach())); gan.discriminator_optimizer.zero_grad(); gan.discriminator_optimizer.step()")),
+    ("generator_step", "mean squared error written out", "argument `content`", MAKER.format("value = F.mse_loss(sr, hr) + weight * adversarial(gan.discriminator(sr)); " + STEP_G)),
+    ("generator_step", "its own adversarial loss", "argument `adversarial`", MAKER.format("value = content(sr, hr) + weight * generator_loss(gan.discriminator(sr)); " + STEP_G)),
+    ("generator_step", "sr and hr swapped", "swapped", MAKER.format("value = content(hr, sr) + weight * adversarial(gan.discriminator(sr)); " + STEP_G)),
+    ("generator_step", "adversarial loss of the picture", "logits of sr", MAKER.format("value = content(sr, hr) + weight * adversarial(sr); " + STEP_G)),
+    ("generator_step", "sigmoid before the loss", "takes logits", MAKER.format("value = content(sr, hr) + weight * adversarial(gan.discriminator(sr).sigmoid()); " + STEP_G)),
+    ("generator_step", "generator under no_grad", "no_grad", MAKER.replace("sr = gan.generator(lr)", "with torch.no_grad(): sr = gan.generator(lr)").format(
+        "value = content(sr, hr) + weight * adversarial(gan.discriminator(sr)); " + STEP_G)),
+    ("generator_step", "discriminator left frozen", "frozen", MAKER.format(
+        "gan.discriminator.requires_grad_(False); value = content(sr, hr) + weight * adversarial(gan.discriminator(sr)); " + STEP_G)),
     ("generator_step", "sr detached", "detached", MAKER.format("value = content(sr, hr) + weight * adversarial(gan.discriminator(sr.detach())); " + STEP_G)),
     ("generator_step", "weight forgotten", "weight", MAKER.format("value = content(sr, hr) + adversarial(gan.discriminator(sr)); " + STEP_G)),
     ("generator_step", "discriminator updated as well", "moved", MAKER.format(
@@ -216,9 +239,18 @@ MISTAKES = [
     ("score", "data range 1", "255", score(peak="1")),
     ("score", "not clamped", "clamped", score(bits="torch.floor(x * 255 + 0.5) / 255")),
     ("score", "batch norm left in train mode", "train mode", score(mode="pass")),
+    ("score", "only sr to 8 bit", "hr passes", score(bits="torch.floor(x.clamp(0, 1) * 255 + 0.5) / 255 if x is sr else x")),
+    ("score", "luma of 0 to 255", "wants them in [0, 1]", score(bits="torch.floor(x.clamp(0, 1) * 255 + 0.5)")),
+    ("score", "always handed back in train mode", "although it was evaluating", score(back="generator.train()")),
+    ("score", "with gradients", "no_grad", score().replace("with torch.no_grad():", "if True:").replace("/ error))", "/ error).detach())")),
     ("score", "mode not restored", "eval mode", score(back="pass")),
     ("upscale_tiled", "tiles without overlap", "overlap", TILES.format(pad="pass", height="height", width="width", cut=RIGHT_CUT.format(h="0"))),
     ("upscale_tiled", "overlap one pixel short", "smaller than", TILES.format(pad="pass", height="height", width="width", cut=RIGHT_CUT.format(h="(halo - 1)"))),
+    ("upscale_tiled", "negative index", "negative", TILES.format(pad="pass", height="height", width="width", cut=RIGHT_CUT.format(h="halo").replace("max(y - halo, 0), max(x - halo, 0)", "y - halo, x - halo"))),
+    ("upscale_tiled", "halo cut off at the border too", "where there is none", TILES.format(pad="pass", height="height", width="width", cut=RIGHT_CUT.format(h="halo").replace(
+        "(y - top) * scale:(bottom - top) * scale, (x - left) * scale:(right - left) * scale", "halo * scale:(bottom - y + halo) * scale, halo * scale:(right - x + halo) * scale"))),
+    ("upscale_tiled", "halo cut off unscaled", "as wide", TILES.format(pad="pass", height="height", width="width", cut=RIGHT_CUT.format(h="halo").replace(
+        "(y - top) * scale:(bottom - top) * scale, (x - left) * scale:(right - left) * scale", "y - top:y - top + (bottom - y) * scale, x - left:x - left + (right - x) * scale"))),
     ("upscale_tiled", "width and height swapped", "swapped", TILES.format(pad="pass", height="height", width="width", cut=RIGHT_CUT.format(h="halo")).replace("return sr", "return sr.transpose(2, 3)")),
     ("upscale_tiled", "left-over strip missing", "strip", TILES.format(pad="pass", height="height - tile + 1", width="width - tile + 1", cut=RIGHT_CUT.format(h="halo"))),
     ("upscale_tiled", "border padded with zeros", "padded", TILES.format(pad="padded = F.pad(lr, (halo,) * 4)", height="height", width="width", cut=(
@@ -230,4 +262,8 @@ MISTAKES = [
     ("gradient_penalty", "without create_graph", "create_graph", penalty(graph="False")),
     ("gradient_penalty", "one norm for the batch", "batch", penalty(norm="gradient.norm()")),
     ("gradient_penalty", "squared norm", "root", penalty(norm="gradient.square().flatten(1).sum(1)")),
+    ("gradient_penalty", "one-sided", "two-sided", penalty().replace("norm(dim=1) - 1)", "norm(dim=1) - 1).relu()")),
+    ("gradient_penalty", "weight written out", "written out", penalty().replace("return weight", "return 10")),
+    ("gradient_penalty", "backward in place of grad", "backward()", penalty().replace(
+        "gradient, = torch.autograd.grad(discriminator(mixed).sum(), mixed, create_graph=True)", "discriminator(mixed).sum().backward(); gradient = mixed.grad")),
 ]

@@ -31,8 +31,9 @@ def luma(trial: Trial) -> None:
             [weighted(rgb, k / 3, k / 3, k / 3, o) for k, o in ((1, 0), (255, 0), (219, 16))]),
         "these are the full-range weights 0.299, 0.587, 0.114 of JPEG; MATLAB's studio range goes from 16 to 235": lambda: Either(
             [weighted(rgb, .299 * k, .587 * k, .114 * k) for k in (1, 255)]),
-        "the range is [0, 1]; here luma runs from 16 to 235": lambda: Either([right / 255, (right - 16) / 219]),
+        "the range is [0, 1]; here luma runs from 16 to 235": lambda: Either([right / 255, (right - 16) / 255, (right - 16) / 219]),
         "the offset 16 is missing: black is 16": lambda: right - 16,
+        "luma is rounded already here; the exact value is wanted": lambda: right.round(),
         "red and blue are swapped (BGR order)": lambda: studio_luma(rgb.flip(1)),
         "these are the weights for 8-bit input divided by 256 (65.738, ...); for [0, 1] they are 65.481, 128.553, 24.966": lambda:
             weighted(rgb, 65.738, 129.057, 25.064, 16),

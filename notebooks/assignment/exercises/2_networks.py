@@ -82,7 +82,9 @@ def _made(wrong, trial: Trial, training: bool, output, shapes: list) -> bool:
     return False
 
 
-PADDING = {r"size of tensor|must match|mat1 and mat2|Kernel size can't be greater": "a 3x3 convolution keeps the size only with padding=1, a 9x9 with padding=4"}
+PADDING = {"non-singleton dimension 1$": "what is added has another number of channels than what it is added to",
+           r"expected input\[.*channels": "the number of channels is written out, or a layer gets another layer's number: it follows from `channels`",
+           r"size of tensor|must match|mat1 and mat2|Kernel size can't be greater": "a 3x3 convolution keeps the size only with padding=1, a 9x9 with padding=4"}
 OWN_STATISTICS = "batch norm uses the batch's own statistics in eval mode as well"
 
 
@@ -125,10 +127,10 @@ def block_mistakes(x) -> dict:
         "batch norm is missing after the second convolution": lambda l, _: x + branch(l, x, second=False),
         OWN_STATISTICS: lambda l, _: x + branch(l, x, training=True),
         "there is no activation": lambda l, _: x + branch(l, x, act=lambda y: y),
-        "the numbers are right, but a layer is shared or left over: each place has its own": lambda l, _: x + branch(l, x)}
+        "the layers are the right ones, but one is shared or left over: each place has its own": lambda l, _: x + branch(l, x)}
 
 
-def generator(l: Layers, lr, c: int, blocks: int, scale: int, skip=True, end=True, act=True, up=True, last=lambda y: y, training=None):
+def generator(l: Layers, lr, c: int, blocks: int, scale: int, skip=True, end=True, close=False, act=True, up=True, last=lambda y: y, training=None):
     """The reference, with batch norms in place of residual blocks; the options are the usual mistakes."""
     head = l.conv(lr, c, 9)
     y = head = l.prelu(head) if act else head
@@ -136,6 +138,7 @@ def generator(l: Layers, lr, c: int, blocks: int, scale: int, skip=True, end=Tru
         y = l.norm(y, training)
     y = l.conv(y, c, bias=l.bias or not end)
     y = l.norm(y, training) if end else y
+    y = l.prelu(y) if close else y
     y = head + y if skip else y
     for _ in range(scale.bit_length() - 1):
         y = l.conv(y, 4 * c)
@@ -145,14 +148,15 @@ def generator(l: Layers, lr, c: int, blocks: int, scale: int, skip=True, end=Tru
     return last(l.conv(y, 3, 9))
 
 
-@exercise(8, rungs=(5, 2, 1), errors={**PADDING, "pixel_shuffle": "PixelShuffle(2) wants 4 times the channels: convolve from C to 4 C first"}, hints=(
+@exercise(8, rungs=(4, 1, 2, 1), errors={**PADDING, "pixel_shuffle": "PixelShuffle(2) wants 4 times the channels: convolve from C to 4 C first",
+                                         "(?<!list) is not a Module subclass": "`block` makes a network, so call it: block(channels)"}, hints=(
     "Head, body, upsampler, tail: four nn.Sequential, and the long skip from the head's output to the end of the body.",
     "The body is `blocks` blocks made by block(channels), then a 3x3 convolution and batch norm; then the skip is added.",
     "scale.bit_length() - 1 stages of conv to 4 * channels, PixelShuffle(2), PReLU; the tail is a bare 9x9 convolution to 3 channels."))
 def Generator(trial: Trial) -> None:
     draw, c, blocks = trial.draw, trial.draw.integer(4, 7), trial.draw.integer(2, 4)
-    other = draw.integer(0, 1) * 6 + 2
-    for label, channels, number, scale in (("scale 4", c, blocks, 4), (f"scale {other}", c, 2, other), ("the defaults: 64 channels, 16 blocks, scale 4", 64, 16, 4)):
+    for label, channels, number, scale in (("scale 4", c, blocks, 4), ("scale 2", c, 2, 2), ("scale 8", c, 2, 8),
+                                           ("the defaults: 64 channels, 16 blocks, scale 4", 64, 16, 4)):
         lr, defaults = draw.uniform(2, 3, *draw.sides(4, 6)), channels == 64
         rung(trial, label, (nn.BatchNorm2d,) if defaults else (nn.BatchNorm2d, channels, number, scale), lr, False,
              partial(generator, lr=lr, c=channels, blocks=number, scale=scale), generator_mistakes(lr, channels, number, scale))
@@ -169,7 +173,9 @@ def generator_mistakes(lr, c: int, blocks: int, scale: int) -> dict:
         "each doubling needs a 3x3 convolution to 4 times the channels before its pixel shuffle": lambda l, shapes: (4 * c, c, 3, 3) not in shapes,
         "the number of doublings does not follow from scale": lambda l, shapes: shapes.count((4 * c, c, 3, 3)) != stages,
         "one PReLU is shared; each place has its own": lambda l, shapes: shapes.count((1,)) == 1,
-        "the numbers are right, but a layer is shared or left over: each place has its own, such as a new block(channels) for each block": lambda l, _: make(l),
+        "an activation stands at the end of the body; batch norm is its last layer": lambda l, shapes:
+            make(l, close=True) if shapes.count((1,)) > stages + 1 else None,
+        "the layers are the right ones, but one is shared or left over: each place has its own, such as a new block(channels) for each block": lambda l, _: make(l),
         "the long skip is missing: add the head's output after the body": lambda l, _: make(l, skip=False),
         "batch norm is missing at the end of the body": lambda l, _: make(l, end=False),
         "PReLU is missing after the first convolution": lambda l, _: make(l, act=False),
@@ -192,8 +198,8 @@ def discriminator(l: Layers, x, c: int, strides=STRIDES, slope=0.2, first=False,
     return last(l.linear(x if dense is None else F.leaky_relu(x, dense), 1))
 
 
-@exercise(8, rungs=(5, 2, 1), errors={"mat1 and mat2|Kernel size can't be greater": "four strides leave hr_size / 16 pixels a side for the dense "
-                                      "layer, if every convolution has padding=1"}, hints=(
+@exercise(8, rungs=(5, 2, 1), errors={"mat1 and mat2|Kernel size can't be greater": "four strides leave 8 * channels maps of hr_size / 16 "
+                                      "pixels a side for the dense layer, if every convolution has padding=1"}, hints=(
     "Eight convolutions in a loop over (channels, stride): c1 c2, 2c1 2c2, 4c1 4c2, 8c1 8c2; the first has no batch norm.",
     "After four strides of 2, hr_size // 16 pixels a side are left: flatten, dense 1024, LeakyReLU 0.2, dense 1.",
     "Return the logit as it is: the sigmoid is part of the loss."))

@@ -1,12 +1,13 @@
 """Exercises 10 and 11: one training step of each network (Goodfellow et al. 2014, alg. 1; Ledig et al. 2017, eq. 2 and 3)."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srgan_lib.sandbox import PlainSGD, hinge, hinge_generator
+from srgan_lib.sandbox import PlainSGD, hinge, hinge_generator, light
 from srgan_lib.trial import Either, Trial, copied, exercise
 
 
@@ -44,10 +45,15 @@ def play(gan: SimpleNamespace, pairs: list, loss, optimizer: str, watched: str, 
 
 
 STALE = "gradients of the step before are still there: zero_grad comes before backward"
-UNUSED = "optimizer.step() is missing, or it is the other network's optimizer"
+UNMOVED = ("the weights have not moved: backward() or optimizer.step() is missing, or it is the other network's optimizer, or no_grad "
+           "keeps the gradient from them")
 ERRORS = {"Inplace|inplace|modified by an inplace": "step only after backward, and run the networks again for the next loss",
           "does not require grad": "nothing in this loss leads to the network's weights: something was detached too early",
           "backward through the graph a second": "the fake picture comes from one graph: detach it in the discriminator's step"}
+
+
+def entropy(real_logits, fake_logits):
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
 
 def critic_loss(gan, lr, hr, loss=hinge, detach=True):
@@ -72,7 +78,8 @@ def discriminator_step(trial: Trial) -> None:
     trial.expect("the loss and the discriminator's weights after one step", got[0], right[0], {
         "real and fake are swapped: loss(real_logits, fake_logits)": lambda: reference(
             lambda g, lr, hr: hinge(g.discriminator(g.generator(lr).detach()), g.discriminator(hr)))[0],
-        UNUSED: lambda: reference(step=False)[0],
+        UNMOVED: lambda: reference(step=False)[0],
+        "the argument `loss` is not used; it need not be the loss of exercise 8": lambda: reference(partial(critic_loss, loss=entropy))[0],
         "the discriminator sees no fakes": lambda: reference(lambda g, lr, hr: hinge(g.discriminator(hr), g.discriminator(hr)))[0],
         "the enlarged input is shown as the fake; it has to come from the generator": lambda: reference(
             lambda g, lr, hr: hinge(g.discriminator(hr), g.discriminator(F.interpolate(lr, scale_factor=scale))))[0],
@@ -87,7 +94,7 @@ def discriminator_step(trial: Trial) -> None:
     trial.expect("a second step with new pictures", got[1], right[1], {STALE: lambda: reference(clear=False)[1]})
 
 
-def maker_loss(gan, lr, hr, content=F.mse_loss, weight=1e-3, adversarial=hinge_generator, content_weight=1.0, detach=False):
+def maker_loss(gan, lr, hr, content=light, weight=1e-3, adversarial=hinge_generator, content_weight=1.0, detach=False):
     sr = gan.generator(lr)
     return content_weight * content(sr, hr) + weight * adversarial(gan.discriminator(sr.detach() if detach else sr))
 
@@ -105,7 +112,7 @@ def generator_step(trial: Trial) -> None:
         used = loss or (lambda g, lr, hr: maker_loss(g, lr, hr, **{"weight": weight, **options}))
         return play(gan, pairs, used, "generator_optimizer", "generator", clear, step)
 
-    right, turns = reference(), trial.turns([(gan, lr, hr, F.mse_loss, hinge_generator, weight) for lr, hr in pairs])
+    right, turns = reference(), trial.turns([(gan, lr, hr, light, hinge_generator, weight) for lr, hr in pairs])
     got = [[turn["value"], turn["modules"][0]["state"]] for turn in turns]
     trial.expect("the loss and the generator's weights after one step", got[0], right[0], {
         "sr is detached before the discriminator: the adversarial term is computed, but teaches the generator nothing": lambda: reference(detach=True)[0],
@@ -116,10 +123,20 @@ def generator_step(trial: Trial) -> None:
         "the adversarial term is missing": lambda: reference(weight=0.0)[0],
         "the content term is missing": lambda: reference(content_weight=0.0)[0],
         "the adversarial term looks at hr; it judges sr": lambda: reference(
-            loss=lambda g, lr, hr: F.mse_loss(g.generator(lr), hr) + weight * hinge_generator(g.discriminator(hr)))[0],
-        UNUSED: lambda: reference(step=False)[0],
+            loss=lambda g, lr, hr: light(g.generator(lr), hr) + weight * hinge_generator(g.discriminator(hr)))[0],
+        "the adversarial term looks at sr itself; it wants the discriminator's logits of sr": lambda: reference(
+            loss=lambda g, lr, hr: light(g.generator(lr), hr) + weight * hinge_generator(g.generator(lr)))[0],
+        "a sigmoid stands in front of the adversarial loss; it takes logits": lambda: reference(
+            adversarial=lambda logits: hinge_generator(logits.sigmoid()))[0],
+        "the argument `content` is not used; it need not be the mean squared error": lambda: reference(content=F.mse_loss)[0],
+        "the argument `adversarial` is not used; it need not be the loss of exercise 9": lambda: reference(
+            adversarial=lambda logits: F.softplus(-logits).mean())[0],
+        "sr and hr are swapped: content(sr, hr)": lambda: reference(content=lambda sr, hr: light(hr, sr))[0],
+        UNMOVED: lambda: reference(step=False)[0],
         "the loss is not returned": lambda: [None, right[0][1]]})
     untouched = [all(map(torch.equal, turn["modules"][1]["state"], before)) for turn in turns]
-    trial.expect("the discriminator's weights are left alone", untouched, [True, True], {
-        "the discriminator's weights have moved: only the generator's optimizer steps here": lambda: not all(untouched)})
+    thawed = [not turn["modules"][1]["frozen"] for turn in turns]
+    trial.expect("the discriminator's weights are left alone", [untouched, thawed], [[True] * 2] * 2, {
+        "the discriminator's weights have moved: only the generator's optimizer steps here": lambda: not all(untouched),
+        "the discriminator comes back frozen, and its own next step would fail: requires_grad_(True) at the end": lambda: not all(thawed)})
     trial.expect("a second step with new pictures", got[1], right[1], {STALE: lambda: reference(clear=False)[1]})
