@@ -1,4 +1,4 @@
-"""The command line: python -m srgan_lib upscale | train | evaluate | benchmark | grade.
+"""The command line: python -m srgan_lib upscale | train | evaluate | benchmark | grade | demo | publish | export.
 
 Exit codes: 0 done; 2 bad input or usage, one sentence on standard error; 3 a run stopped by a loss that is not finite;
 130 interrupted; 1 a fault of ours.
@@ -16,6 +16,9 @@ COMMANDS = {  # name: (module with add_arguments(parser) and run(arguments) -> e
     "evaluate": ("evaluation", "Score a model or a baseline against ground truth."),
     "benchmark": ("benchmark", "Measure this machine: data, training steps, inference."),
     "grade": ("grading", "Grade assignment notebooks."),
+    "demo": ("demo", "Serve a page that enlarges pictures in the browser."),
+    "publish": ("publish", "Put a trained generator on the Hub, with a model card."),
+    "export": ("export", "Write a generator as ONNX, for pictures of any size."),
 }
 
 

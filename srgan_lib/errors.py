@@ -19,6 +19,10 @@ class ModelError(CourseError):
     """A generator cannot be found or loaded."""
 
 
+class PublishError(CourseError):
+    """A generator cannot be published or exported."""
+
+
 class LossError(CourseError):
     """An unknown loss, or VGG weights that cannot be had."""
 

@@ -104,11 +104,12 @@ def table(records: list[dict]) -> str:
 
 def restate(records: list[dict]) -> None:
     """Carry the figures to wherever they are stated: the README, each shipped model's card, and the example picture."""
-    cards = {WEIGHTS / name / "README.md": table([r for r in records if r["model"] in (name, "bicubic")])
-             for name in shipped() if name.endswith("-x4")}
-    for path, text in {WEIGHTS.parent.parent / "README.md": table(records), **cards}.items():
-        if not put_between_markers(path, text):
-            print(f"{path}: no results markers in it, left as it is", file=sys.stderr)
+    from .cards import write_card  # it needs this module's table
+    for name in shipped():
+        write_card(name)
+    readme = WEIGHTS.parent.parent / "README.md"
+    if not put_between_markers(readme, table(records)):
+        print(f"{readme}: no results markers in it, left as it is", file=sys.stderr)
     write_image(strip(example()), WEIGHTS / "example.webp", lossless=True)
 
 

@@ -45,11 +45,12 @@ class Picture:
     deep: np.ndarray | None = None
 
 
-def open_picture(source) -> Picture:
+def open_picture(source, most_pixels: int | None = None) -> Picture:
     """Decode a path, bytes, file object, PIL image or uint8 array into a `Picture`.
 
-    Raises ImageError for whatever is missing, broken, too large (MAX_PIXELS) or not a picture.
+    Raises ImageError for whatever is missing, broken, too large (MAX_PIXELS, or most_pixels) or not a picture.
     """
+    most_pixels = most_pixels or MAX_PIXELS
     if isinstance(source, np.ndarray):
         return _from_array(source)
     name = str(source) if isinstance(source, (str, os.PathLike)) else "picture"
@@ -57,7 +58,7 @@ def open_picture(source) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
             image = source if isinstance(source, Image.Image) else Image.open(_as_file(source))
-            _check_size(image.size, name)
+            _check_size(image.size, name, most_pixels)
             return _from_pil(image, name)
     except ImageError:
         raise
@@ -66,7 +67,7 @@ def open_picture(source) -> Picture:
     except Image.UnidentifiedImageError:
         raise ImageError(f"{name}: not a picture in a format that Pillow knows") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"{name}: larger than the limit of {MAX_PIXELS / 1e6:.0f} megapixels") from None
+        raise ImageError(f"{name}: larger than the limit of {most_pixels / 1e6:.0f} megapixels") from None
     except Exception as error:  # decoders raise almost anything on hostile bytes
         raise ImageError(f"{name}: broken picture ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
 
@@ -80,10 +81,10 @@ def _as_file(source):
     return io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
+def _check_size(size: tuple[int, int], name: str, most_pixels: int) -> None:
     width, height = size
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{name}: {width} x {height} pixels, larger than the limit of {MAX_PIXELS / 1e6:.0f} megapixels")
+    if width * height > most_pixels:
+        raise ImageError(f"{name}: {width} x {height} pixels, larger than the limit of {most_pixels / 1e6:.0f} megapixels")
     if width * height == 0:
         raise ImageError(f"{name}: empty picture")
 
@@ -91,7 +92,7 @@ def _check_size(size: tuple[int, int], name: str) -> None:
 def _from_array(array: np.ndarray) -> Picture:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ImageError(f"array: want uint8 (H, W), (H, W, 3) or (H, W, 4), got {array.dtype} {array.shape}")
-    _check_size(array.shape[1::-1], "array")
+    _check_size(array.shape[1::-1], "array", MAX_PIXELS)
     return _from_pil(Image.fromarray(array.squeeze(2) if array.ndim == 3 and array.shape[2] == 1 else array), "array")
 
 

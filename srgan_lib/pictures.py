@@ -2,7 +2,6 @@
 
 import re
 import sys
-from functools import partial
 from itertools import product
 from math import prod
 
@@ -19,6 +18,7 @@ from .tiles import each_tile, enlarge, free_memory, prepare
 
 SCALES = (2, 3, 4, 8)
 GREY = (0.299, 0.587, 0.114)  # BT.601 full range, the weights of Pillow's mode L
+BYTES = {"RGB": 4, "L": 1, "I;16": 2}  # of memory that Pillow takes for a pixel
 
 
 def upscale(image, generator="srgan-x4", tile: int | None = None, device: str | torch.device | None = None,
@@ -55,12 +55,16 @@ class Upscaler:
             print("note: of 16-bit colour Pillow reads and writes 8 bits; the result has 8")
         height, width = (self.scale * side for side in picture.rgb.shape[:2])
         deep = picture.deep is not None and picture.alpha is None
-        channels = () if picture.grey else (3,)
-        self._check_memory(height, width, height * width * ((2 if deep else 1) + (4 if channels else 2)))
-        out = np.empty((height, width, *channels), np.uint16 if deep else np.uint8)
-        levels = picture.deep[..., None].repeat(3, -1).astype(np.float32) / 65535 if deep else picture.rgb.astype(np.float32) / 255
-        self.run(torch.from_numpy(levels).permute(2, 0, 1)[None], partial(_keep, out), tile, progress)
-        return self._dress(Image.fromarray(out), picture)
+        mode = "I;16" if deep else "L" if picture.grey else "RGB"
+        self._check_memory(height, width, height * width * (BYTES[mode] + (0 if picture.alpha is None else 5)))
+        out = Image.new(mode, (width, height), None)  # tiles are pasted into it: no second copy of a large result
+        lr = torch.from_numpy(picture.deep[..., None].repeat(3, -1) if deep else picture.rgb).float().div_(65535 if deep else 255)
+
+        def paste(sr, top, left):
+            out.paste(Image.fromarray(_levels(sr, mode)), (left, top))
+
+        self.run(lr.permute(2, 0, 1)[None], paste, tile, progress)
+        return self._dress(out, picture)
 
     def run(self, lr: torch.Tensor, keep, tile: int | None = None, progress: bool | str = False) -> None:
         """Every stage over the whole picture; the last one's tiles go to `keep(sr, top, left)`."""
@@ -72,7 +76,11 @@ class Upscaler:
     def frame(self, rgb: np.ndarray) -> np.ndarray:
         """uint8 (H, W, 3) -> uint8 (scale H, scale W, 3), without a bar: one frame of a film."""
         out = np.empty((self.scale * rgb.shape[0], self.scale * rgb.shape[1], 3), np.uint8)
-        self.run(torch.from_numpy(rgb.astype(np.float32) / 255).permute(2, 0, 1)[None], partial(_keep, out))
+
+        def put(sr, top, left):
+            out[top:top + sr.shape[-2], left:left + sr.shape[-1]] = _levels(sr)
+
+        self.run(torch.from_numpy(rgb.astype(np.float32) / 255).permute(2, 0, 1)[None], put)
         return out
 
     def _check_memory(self, height: int, width: int, needed: int) -> None:
@@ -89,12 +97,12 @@ class Upscaler:
         return image
 
 
-def _keep(out: np.ndarray, sr: torch.Tensor, top: int, left: int) -> None:
-    """Round a finished tile (1, 3, h, w) half up to the levels of `out`, greys as luma, and put it in its place."""
+def _levels(sr: torch.Tensor, mode: str = "RGB") -> np.ndarray:
+    """A finished tile (1, 3, h, w) rounded half up to the levels of RGB, L or I;16, greys as luma."""
     sr = sr[0].clamp(0, 1)
-    tile = sr.permute(1, 2, 0) if out.ndim == 3 else torch.tensordot(sr.new_tensor(GREY), sr, 1)
-    levels = torch.floor(tile * np.iinfo(out.dtype).max + 0.5).cpu().numpy()
-    out[top:top + tile.shape[0], left:left + tile.shape[1]] = levels.astype(out.dtype)
+    tile = sr.permute(1, 2, 0) if mode == "RGB" else torch.tensordot(sr.new_tensor(GREY), sr, 1)
+    most, kind = (65535, np.uint16) if mode == "I;16" else (255, np.uint8)
+    return torch.floor(tile * most + 0.5).cpu().numpy().astype(kind)
 
 
 def stages(generator, scale: int | None = None) -> tuple[list[nn.Module], int]:

@@ -40,6 +40,9 @@ def hub(no_dev_data):
     environment.HUB.headers.clear()
     yield environment.HUB
     environment.HUB.repos.clear()
+    environment.HUB.refused.clear()
+    environment.HUB.private.clear()
+    environment.HUB.token = ""
 
 
 @pytest.fixture

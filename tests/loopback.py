@@ -4,6 +4,7 @@
 Usable alone: python tests/loopback.py datasets/OWNER/NAME FILE=PATH ... prints the endpoint and serves until killed.
 """
 
+import base64
 import json
 import os
 import re
@@ -22,6 +23,7 @@ class Hub:
 
     def __init__(self, repos: dict[str, dict[str, object]]):
         self.repos, self.sent, self.requests, self.headers, self.uploads = repos, 0, [], [], {}
+        self.token, self.private, self.refused = "", set(), {}  # who may write; private repos; {part of a POST's path: status to answer}
         hub = self
 
         class Handler(_Handler):
@@ -83,7 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
         if verb == "tree":
             body = [{"type": "file", "path": p, "size": _size(s), "oid": _etag(p, s)} for p, s in files.items()]
         else:
-            body = {"id": repo.removeprefix("datasets/"), "sha": commit_of(revision), "siblings": [{"rfilename": p} for p in files]}
+            body = {"id": repo.removeprefix("datasets/"), "sha": commit_of(revision), "private": repo in self.hub.private,
+                    "siblings": [{"rfilename": p} for p in files]}
         self.answer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     def resolve(self, repo: str, revision: str, path: str):
@@ -100,9 +103,72 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.sent += len(body)
         self.answer(status, body, headers, stop - start)
 
+    def body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def do_PUT(self):
+        body = self.body()
+        self.hub.requests.append(("PUT", self.path))
+        whole = self.path == f"/lfs/{sha256(body).hexdigest()}"
+        if whole:
+            self.hub.uploads[self.path.removeprefix("/lfs/")] = body
+        self.answer(200 if whole else 400)
+
+    def write(self, body: bytes):
+        """The requests of create_repo and create_commit, in the order in which the client sends them."""
+        if self.path == "/api/validate-yaml":
+            return self.json({"errors": [], "warnings": []})
+        if self.headers.get("Authorization") != f"Bearer {self.hub.token}" or not self.hub.token:
+            return self.answer(401)
+        if self.path == "/api/repos/create":
+            return self.create(json.loads(body))
+        if self.path.endswith("/preupload/main"):
+            names = [file["path"] for file in json.loads(body)["files"]]
+            return self.json({"files": [{"path": name, "shouldIgnore": False,
+                                         "uploadMode": "lfs" if name.endswith(".safetensors") else "regular"} for name in names]})
+        if self.path.endswith(".git/info/lfs/objects/batch"):
+            return self.json({"objects": [{**row, "actions": {"upload": {"href": f"{self.hub.endpoint}/lfs/{row['oid']}"}}}
+                                          for row in json.loads(body)["objects"]]})
+        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/main", self.path):
+            return self.commit(match[1], [json.loads(line) for line in body.splitlines()])
+        self.answer(404)
+
+    def json(self, value, status: int = 200):
+        self.answer(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def create(self, wanted: dict):
+        repo = f"{wanted['organization']}/{wanted['name']}"
+        if repo in self.hub.repos:
+            return self.json({"url": f"{self.hub.endpoint}/{repo}"}, 409)
+        self.hub.repos[repo] = {}
+        if wanted.get("private") or wanted.get("visibility") == "private":
+            self.hub.private.add(repo)
+        self.json({"url": f"{self.hub.endpoint}/{repo}"})
+
+    def commit(self, repo: str, lines: list[dict]):
+        files = {}
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                files[value["path"]] = self.hub.uploads[value["oid"]]
+        self.hub.repos[repo].update(files)
+        self.json({"success": True, "commitOid": COMMIT, "commitUrl": f"{self.hub.endpoint}/{repo}/commit/{COMMIT}"})
+
     def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         self.hub.requests.append(("POST", self.path))
+        self.hub.headers.append(dict(self.headers))
+        if status := next((status for start, status in self.hub.refused.items() if start in self.path), None):
+            return self.answer(status)
         if match := re.fullmatch(r"/api/(?:(datasets)|models)/([^/]+/[^/]+)/paths-info/([^/]+)", self.path):
             kind, name, _ = match.groups()
             files = self.hub.repos.get(f"datasets/{name}" if kind else name, {})
@@ -110,8 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
             wanted = fields.get("paths") or json.loads(body or b"{}").get("paths", [])
             wanted = [wanted] if isinstance(wanted, str) else wanted
             rows = [{"type": "file", "path": p, "size": _size(files[p]), "oid": _etag(p, files[p])} for p in wanted if p in files]
-            return self.answer(200, json.dumps(rows).encode(), {"Content-Type": "application/json"})
-        self.answer(404)
+            return self.json(rows)
+        self.write(body)
 
 
 def commit_of(revision: str) -> str:
