@@ -256,7 +256,7 @@ def test_a_wrong_one_is_refused_with_the_keys_that_differ(layout):
 
 @pytest.mark.parametrize("state", (
     {}, [], None, {"params": 3}, {"a": 1}, {"conv_first.weight": torch.zeros(())}, {"conv_first.weight": torch.zeros(0, 0, 0, 0)},
-    {"body.900000000.x": torch.zeros(1)}, {f"body.{n}.x": torch.zeros(1) for n in range(2000)}, {"model.1.weight": torch.zeros(1)},
+    {"body.900000000.x": torch.zeros(1)}, {f"body.{n}.x": torch.zeros(1) for n in range(200)}, {"model.1.weight": torch.zeros(1)},
     SRResNet(blocks=1, channels=2).state_dict(), {"conv_first.weight": torch.zeros(10**7, 1, 1, 1)}), ids=lambda state: str(state)[:30])
 def test_what_is_no_rrdbnet_is_one_sentence(state):
     refusal(state)
@@ -390,7 +390,9 @@ def test_names_and_the_command_line_take_it_too(tmp_path, capsys):
     for seed in (0, 1):
         trained(seed).save_pretrained(tmp_path / f"net{seed}")
     name, lr = f"{tmp_path / 'net0'},{tmp_path / 'net1'},0.25", torch.rand(1, 3, 6, 6)
-    assert torch.equal(load_generator(name)(lr), interpolate(trained(0), trained(1), 0.25)(lr))
+    expected = interpolate(trained(0), trained(1), 0.25)(lr)
+    assert torch.equal(load_generator(name)(lr), expected)
+    assert torch.equal(interpolate(trained(0), tmp_path / "net1", 0.25)(lr), expected)
     from samples import save_photographs
     folder = save_photographs(tmp_path / "in", 1, 60, 60)
     assert main(["evaluate", "--model", name, "--data", str(folder)]) == 0
