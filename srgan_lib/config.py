@@ -91,6 +91,8 @@ def make_generator(config: TrainConfig) -> nn.Module:
     options = {"scale": config.scale, "channels": config.channels}
     if config.architecture == "SRResNet":
         options |= {key: getattr(config, key) for key in ("blocks", "upsampling", "normalization", "output")}
+    if config.architecture == "RRDBNet":
+        options |= {"blocks": config.blocks, "growth": config.channels // 2}  # 64 and 32 in Wang et al. 2018
     generator = ARCHITECTURES[config.architecture](**options)
     if config.init:
         state = load_generator(config.init).state_dict()

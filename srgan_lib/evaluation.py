@@ -24,7 +24,7 @@ PAPER = {  # Ledig et al. 2017, table 2, x4: PSNR and its own SSIM on Set5 and S
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", help=f"shipped name, folder, Hub repo OWNER/NAME, or {', '.join(BASELINES)}")
+    parser.add_argument("--model", help=f"shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, PSNR,GAN,ALPHA, or {', '.join(BASELINES)}")
     parser.add_argument("--data", help="named set or folder; the pictures are the HR ground truth")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="default: the model's, 4 for a baseline")
     parser.add_argument("--json", metavar="FILE", help="write the rows and means as JSON")

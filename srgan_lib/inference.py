@@ -33,7 +33,8 @@ LONGEST_EXIF = 65527  # bytes that fit a JPEG's segment
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, films, folders, or - for standard input")
     parser.add_argument("-o", "--output", help="file, folder, or - for standard output (default: NAME-x4.png beside the input)")
-    parser.add_argument("--model", default="srgan-x4", help="shipped name, folder or Hub repo OWNER/NAME (default srgan-x4)")
+    parser.add_argument("--model", default="srgan-x4", help="shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, or "
+                        "PSNR,GAN,ALPHA to interpolate two (default srgan-x4)")
     parser.add_argument("--scale", help="2, 3, 4 or 8 (default: the model's)")
     parser.add_argument("--tile", help="side of a tile in input pixels (default: what free memory allows)")
     parser.add_argument("--ensemble", action="store_true", help="mean over 8 flips and turns: a little better, 8 times slower")

@@ -21,6 +21,49 @@ class ResidualBlock(nn.Module):
         return x + self.norm2(self.conv2(y))
 
 
+class DenseBlock(nn.Module):
+    """x + 0.2 * the last of five 3x3 convolutions, each of which reads all that came before it (Wang et al. 2018, fig. 4).
+
+    No batch norm; LeakyReLU 0.2 behind the first four. (N, channels, H, W) kept; each of the four adds `growth` channels.
+    """
+
+    def __init__(self, channels: int = 64, growth: int = 32):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, growth, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels + growth, growth, 3, padding=1)
+        self.conv3 = nn.Conv2d(channels + 2 * growth, growth, 3, padding=1)
+        self.conv4 = nn.Conv2d(channels + 3 * growth, growth, 3, padding=1)
+        self.conv5 = nn.Conv2d(channels + 4 * growth, channels, 3, padding=1)
+
+    def forward(self, x):
+        known = x
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            known = torch.cat([known, F.leaky_relu(conv(known), 0.2)], 1)  # (N, 64, H, W) -> (N, 96, H, W) -> ...
+        return x + 0.2 * self.conv5(known)                                 # (N, 192, H, W) -> (N, 64, H, W)
+
+
+class RRDB(nn.Module):
+    """Residual in residual: x + 0.2 * (what three dense blocks in a row make of x) (Wang et al. 2018, fig. 4)."""
+
+    def __init__(self, channels: int = 64, growth: int = 32):
+        super().__init__()
+        self.rdb1 = DenseBlock(channels, growth)
+        self.rdb2 = DenseBlock(channels, growth)
+        self.rdb3 = DenseBlock(channels, growth)
+
+    def forward(self, x):
+        return x + 0.2 * self.rdb3(self.rdb2(self.rdb1(x)))
+
+
+def shrink_initial(network: nn.Module, factor: float = 0.1) -> None:
+    """Kaiming's initial weights times `factor`, biases zero: residual paths start out small (Wang et al. 2018, sec. 3.1)."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+            layer.weight.data *= factor
+            nn.init.zeros_(layer.bias)
+
+
 def normalize(name: str, channels: int) -> nn.Module:
     """A normalization layer by name: "batch" or "none"; ValueError otherwise."""
     if name not in ("batch", "none"):

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from .errors import ModelError
-from .layers import ResidualBlock, ShuffleConv2d, fold_shuffle, normalize, upsampler
+from .layers import RRDB, DenseBlock, ResidualBlock, ShuffleConv2d, fold_shuffle, normalize, shrink_initial, upsampler
 
-__all__ = ["ARCHITECTURES", "Discriminator", "EncoderDecoder", "Generator", "ModelError", "ResidualBlock", "SRResNet", "ShuffleConv2d",
-           "WEIGHTS", "fold_shuffle", "load_generator", "normalize", "shipped", "upsampler"]
+__all__ = ["ARCHITECTURES", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "ModelError", "RRDB", "RRDBNet", "ResidualBlock",
+           "SRResNet", "ShuffleConv2d", "WEIGHTS", "fold_shuffle", "load_generator", "normalize", "shipped", "upsampler"]
 WEIGHTS = Path(__file__).parent / "weights"
 PAPER_URL = "https://arxiv.org/abs/1609.04802"
 
@@ -100,6 +100,40 @@ class EncoderDecoder(Generator):
         return x[..., :height * self.scale, :width * self.scale]
 
 
+class RRDBNet(Generator):
+    """ESRGAN's generator: residual-in-residual dense blocks without batch norm (Wang et al. 2018, fig. 3 and 4).
+
+    (N, 3, H, W) in [0, 1] -> (N, 3, scale H, scale W), not clamped; scale 2, 4 or 8 by nearest-neighbour doublings, each
+    followed by a convolution. 16,697,987 parameters at the defaults. Its state dict has the names of the published weights.
+    """
+
+    def __init__(self, scale: int = 4, blocks: int = 23, channels: int = 64, growth: int = 32):
+        super().__init__()
+        if scale not in (2, 4, 8):
+            raise ValueError(f"scale {scale}: RRDBNet doubles, so 2, 4 or 8")
+        self.scale, self.doublings = scale, scale.bit_length() - 1
+        self.radius = 15 * blocks + 4  # 5 convolutions x 3 dense blocks a block, conv_first, conv_body, 2 in what follows
+        self.conv_first = nn.Conv2d(3, channels, 3, padding=1)
+        self.body = nn.Sequential(*[RRDB(channels, growth) for _ in range(blocks)])
+        shrink_initial(self.body)
+        self.conv_body = nn.Conv2d(channels, channels, 3, padding=1)
+        for number in range(self.doublings):
+            setattr(self, f"conv_up{number + 1}", nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv_hr = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv_last = nn.Conv2d(channels, 3, 3, padding=1)
+
+    def forward(self, lr):
+        x = self.conv_first(lr)              # (N, 3, H, W) -> (N, 64, H, W)
+        x = x + self.conv_body(self.body(x))
+        return self.enlarge(x)               # -> (N, 3, 4H, 4W)
+
+    def enlarge(self, x):
+        for number in range(self.doublings):  # (N, 64, H, W) -> (N, 64, 2H, 2W) -> (N, 64, 4H, 4W)
+            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = F.leaky_relu(getattr(self, f"conv_up{number + 1}")(x), 0.2)
+        return self.conv_last(F.leaky_relu(self.conv_hr(x), 0.2))
+
+
 class Discriminator(nn.Module):
     """Eight 3x3 convolutions, LeakyReLU 0.2, dense 1024, dense 1 (Ledig et al. 2017, fig. 4). Returns LOGITS (N, 1).
 
@@ -127,7 +161,7 @@ class Discriminator(nn.Module):
         return self.head(x.flatten(1))         # -> (N, 18432) -> (N, 1)
 
 
-ARCHITECTURES = {"SRResNet": SRResNet, "EncoderDecoder": EncoderDecoder}
+ARCHITECTURES = {"SRResNet": SRResNet, "EncoderDecoder": EncoderDecoder, "RRDBNet": RRDBNet}
 
 
 def shipped() -> list[str]:
@@ -138,9 +172,13 @@ def shipped() -> list[str]:
 def load_generator(name: str | Path, device: str | torch.device = "cpu") -> Generator:
     """Load a shipped name, a `save_pretrained` folder or a Hub repo (OWNER/NAME) -> generator in eval mode, float32.
 
-    Only safetensors are read, strictly. Raises ModelError for an unknown name (with the nearest known one), an
-    unreachable Hub, missing files, or weights of another architecture.
+    Also a published ESRGAN file (.pth or .safetensors), or PSNR,GAN,ALPHA: two of these, interpolated. Only tensors are read,
+    strictly. Raises ModelError for an unknown name (with the nearest known one), an unreachable Hub, missing files, or
+    weights of another architecture.
     """
+    if str(name).count(",") == 2 or str(name).endswith((".pth", ".safetensors")):
+        from .esrgan import interpolate, load_published
+        return (interpolate(*str(name).split(",")) if "," in str(name) else load_published(name)).to(device)
     folder = _locate(str(name))
     try:
         config = _read_config(folder / "config.json")
