@@ -26,6 +26,8 @@ LIMITS = {"srresnet": "Fine texture is averaged away rather than invented.",
           "srgan": "It invents detail that was never there: not for faces of people, documents, medicine or evidence.",
           "": "Nothing is recorded about how it was trained."}
 CLEAN = "It was trained on clean pictures shrunk by MATLAB's bicubic. Noise, JPEG blocks and blur are enlarged with everything else. "
+CAMERA = ("It was trained on pictures that were blurred, shrunk, made noisy and stored as JPEG at random: of a clean picture it may smooth away what "
+          "a generator trained on clean ones keeps. ")
 UNKNOWN_DATA = "Which pictures it was trained on has not been recorded."
 NO_DIFFERENCE = {"stage", "init", "log_every", "valid_every", "checkpoint_every"}  # fields that a recipe need not repeat
 
@@ -83,9 +85,9 @@ def _read(path: Path, otherwise):
 def card(release: Release, name: str, code: str = "") -> str:
     """The card in Markdown for a model called `name`; code: the address of the library, if it is known."""
     training = release.training
-    stage = training.get("stage", "")
+    stage, learnt = training.get("stage", ""), CLEAN if training.get("degradation", "bicubic") == "bicubic" else CAMERA
     heads = {"How it was trained": trained(release), "How good it is": measured(release, name),
-             "Limits": training.get("limits") or (CLEAN if stage else "") + LIMITS[stage],
+             "Limits": training.get("limits") or (learnt if stage else "") + LIMITS[stage],
              "Data and attribution": training.get("data") or UNKNOWN_DATA,
              "Licence": "Code and weights: MIT. The pictures belong to their authors, under the licences named above, and are not redistributed here."}
     about = f"{training.get('about') or ABOUT[stage]} {architecture(release)}"

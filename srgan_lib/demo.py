@@ -48,8 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an orderly end, which deletes the temporary files
-    launch(arguments.port, arguments.share, arguments.model)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an orderly end, which deletes the temporary files
+    try:
+        launch(arguments.port, arguments.share, arguments.model)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

@@ -157,6 +157,14 @@ def test_the_shipped_cards_are_the_generated_ones(name):
     assert "## Data and attribution" in card(gather(name), name) and "has not been recorded" not in card(gather(name), name)
 
 
+def test_the_limits_follow_from_the_training(tmp_path):
+    SRResNet(blocks=1, channels=4).save_pretrained(tmp_path)
+    for training, words in (({"stage": "srgan"}, "clean pictures shrunk"), ({"stage": "srgan", "degradation": "camera"}, "made noisy"),
+                            ({"stage": "srresnet", "limits": "For faces only."}, "## Limits\n\nFor faces only.")):
+        (tmp_path / "training.json").write_text(json.dumps(training))
+        assert words in card(gather(tmp_path), "somebody/net")
+
+
 def test_the_recipe_repeats_what_differs_from_the_profile():
     from dataclasses import replace
     text = recipe(replace(COLAB.srgan, steps=250, init="srresnet-x4"))
