@@ -12,6 +12,7 @@ from torch import nn
 from .checkpoint import RunFolder
 from .config import COLAB, PAPER, PROFILES, TINY, TrainConfig, learning_rate, make_generator
 from .data import ImageBank, patches, photometric
+from .degradation import check_degradation
 from .errors import TrainingError
 from .health import Health, first_broken
 from .losses import adversarial_loss, content_loss, total_variation
@@ -59,6 +60,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, accelerator: Accelerator):
         if config.stage not in ("srresnet", "srgan"):
             raise TrainingError(f"stage {config.stage!r}: want srresnet or srgan")
+        check_degradation(config.degradation)
         self.config, self.accelerator = config, accelerator
         self.generator = self._place(make_generator(config).train())
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
@@ -169,7 +171,7 @@ def train(config: TrainConfig, bank: ImageBank, run: str | Path, valid: ImageBan
     if config.batch % accelerator.num_processes:
         raise TrainingError(f"batch {config.batch} does not divide among {accelerator.num_processes} processes")
     trainer = Trainer(config, accelerator)
-    validation = Validation(valid, config.scale) if valid is not None and accelerator.is_main_process else None
+    validation = Validation(valid, config.scale, degradation=config.degradation) if valid is not None and accelerator.is_main_process else None
     state = folder.load()
     start, seconds = (state["step"], state["seconds"]) if state else (0, 0.0)
     if state:
