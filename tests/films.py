@@ -79,19 +79,19 @@ def measured(folder: Path, seconds: float, model: str) -> dict:
             "sound_bytes": len(after["sound"]), "cpu_s": round(used.ru_utime + used.ru_stime, 1), "peak_mb": round(used.ru_maxrss / 1024)}
 
 
-def killed(folder: Path, source: Path, model: str) -> dict:
-    """Kill the command half-way, by the size of its file -> what stands under the final name, and after a second run."""
-    target, half = folder / "killed-x4.mp4", source.with_name(f"{source.stem}-x4.mp4").stat().st_size / 2
+def killed(folder: Path, film: Path, other: Path, model: str) -> dict:
+    """Kill the command while it writes -> what stands under the final name, and after another film went to the same name."""
+    target, whole = folder / "killed-x4.mp4", film.with_name(f"{film.stem}-x4.mp4").stat().st_size
     part = target.with_name(f".{target.name}.part")
-    child = command(source, target, model)
-    while child.poll() is None and not (part.exists() and part.stat().st_size > half):
+    child = command(film, target, model)
+    while child.poll() is None and not (part.exists() and part.stat().st_size > whole / 10):  # the encoder holds 50 frames back
         time.sleep(0.02)
     assert child.poll() is None, "it was done before it could be killed"
     child.send_signal(signal.SIGKILL)
     child.wait()
     stood = target.exists()
-    assert command(source, target, model).wait() == 0
-    return {"under_the_name_after_the_kill": stood, "frames_after_the_second_run": described(target)["frames"], "left_over": part.exists()}
+    assert command(other, target, model).wait() == 0
+    return {"under_the_name_after_the_kill": stood, "frames_after_the_next_run": described(target)["frames"], "left_over": part.exists()}
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -102,7 +102,8 @@ def main(arguments: argparse.Namespace) -> None:
             SRResNet(blocks=2, channels=4).save_pretrained(folder / "net")
             model = str(folder / "net")
         lengths = [measured(folder, seconds, model) for seconds in arguments.seconds]
-        kill = killed(folder, folder / f"{arguments.seconds[0]:g}.mp4", model)
+        first, *_, last = (folder / f"{seconds:g}.mp4" for seconds in arguments.seconds)
+        kill = killed(folder, last, first, model)
         report = {"model": arguments.model or "SRResNet(blocks=2, channels=4), random weights", "rate": RATE, "films": lengths, "killed": kill}
     print(json.dumps(report, indent=1))
     if arguments.json:
