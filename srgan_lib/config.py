@@ -29,6 +29,7 @@ class TrainConfig:
     hr_size: int = 96                # pixels
     flips: bool = True               # the eight symmetries of the square
     photometric: float = 0.0         # probability of each of brightness, darkening and saturation
+    degradation: str = "bicubic"     # HR -> LR: the paper's, or "camera" (random blur, kernel, noise, JPEG: degradation.py)
     min_detail: float = 0.0          # patches with a smaller standard deviation (grey levels) are drawn again
     steps: int = 1_000_000
     learning_rate: float = 1e-4

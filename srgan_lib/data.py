@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from .degradation import REACH, damaged_patches
 from .errors import DataError, ImageError
 from .hub import cache_folder, images, listing
 from .images import mirror, read_image, resize_levels
@@ -112,13 +113,17 @@ def patches(bank: ImageBank, step: int, config, rank: int = 0, world: int = 1) -
 
     A pure function of (config.seed, step): the global batch of config.batch patches is drawn, and a rank takes its slice.
     The LR patch equals the crop of the LR picture exactly: it is shrunk together with the margin that the kernel reaches.
-    Fields used: seed, scale, batch, hr_size, min_detail, flips. Raises DataError when no picture is large enough.
+    With degradation "camera" each patch has a random damage of its own (see degradation.py).
+    Fields used: seed, scale, batch, hr_size, min_detail, flips, degradation. Raises DataError when no picture is large enough.
     """
     random = np.random.default_rng([config.seed, step])
     places = [_place(bank, random, config) for _ in range(config.batch)]
     turns = random.integers(0, 8, config.batch) if config.flips else np.zeros(config.batch, int)
     share = slice(rank * config.batch // world, (rank + 1) * config.batch // world)
-    return cut(bank, places[share], turns[share], config.scale, config.hr_size)
+    randoms = None
+    if config.degradation == "camera":
+        randoms = [np.random.default_rng([config.seed, step, k, 2]) for k in range(share.start, share.stop)]
+    return cut(bank, places[share], turns[share], config.scale, config.hr_size, randoms)
 
 
 def _place(bank: ImageBank, random: np.random.Generator, config) -> tuple[int, int, int]:
@@ -139,13 +144,17 @@ def _place(bank: ImageBank, random: np.random.Generator, config) -> tuple[int, i
     return i, y, x
 
 
-def cut(bank: ImageBank, places, turns, scale: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut, degrade and turn patches. turns: 0-7, the eight symmetries of the square, applied to LR and HR alike."""
-    margin = 4 * scale
+def cut(bank: ImageBank, places, turns, scale: int, size: int, randoms=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut, degrade and turn patches. turns: 0-7, the eight symmetries of the square, applied to LR and HR alike.
+
+    randoms: a generator of random numbers for each patch asks for the camera's degradation in place of bicubic.
+    """
+    reach = REACH if randoms else 4  # LR pixels
+    margin = reach * scale
     wide = _gather_on_device if bank.on_device is not None else _gather
     x = wide(bank, places, margin, scale, size).permute(0, 3, 1, 2)  # uint8 (N, 3, size + 2 margin, ...)
-    lr = resize_levels(resize_levels(x.float(), -2, 1 / scale, scale), -1, 1 / scale, scale)
-    lr, hr = lr[..., 4:-4, 4:-4], x[..., margin:-margin, margin:-margin]
+    lr = damaged_patches(x, scale, randoms) if randoms else resize_levels(resize_levels(x.float(), -2, 1 / scale, scale), -1, 1 / scale, scale)
+    lr, hr = lr[..., reach:-reach, reach:-reach], x[..., margin:-margin, margin:-margin]
     return tuple(_turn(part, turns).float() / 255 for part in (lr, hr))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from .degradation import DEGRADATIONS
 from .errors import CourseError, ModelError
 from .figures import strip
 from .hub import images
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help=f"shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, PSNR,GAN,ALPHA, or {', '.join(BASELINES)}")
     parser.add_argument("--data", help="named set or folder; the pictures are the HR ground truth")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="default: the model's, 4 for a baseline")
+    parser.add_argument("--degradation", choices=DEGRADATIONS, default="bicubic", help="how LR is made: bicubic (the protocol), or camera")
     parser.add_argument("--json", metavar="FILE", help="write the rows and means as JSON")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default=None)
     parser.add_argument("--all", action="store_true", help="every shipped x4 model and baseline on Set5 and Set14 -> "
@@ -42,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.model or not arguments.data:
         raise ModelError("evaluate: want --model and --data, or --all")
-    record = score(arguments.model, arguments.data, arguments.scale, arguments.device)
+    record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation)
     print_rows(record)
     if arguments.json:
         write_json(Path(arguments.json), record)
@@ -55,7 +57,7 @@ def models_x4() -> list[str]:
     return [*BASELINES, *names, *(name for name in shipped() if name.endswith("-x4") and name not in names)]
 
 
-def score(model: str, data: str, scale: int | None = None, device: str | None = None) -> dict:
+def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic") -> dict:
     """Evaluate a model's name on a set's name -> the record that `--json` writes."""
     generator = model if model in BASELINES else load_generator(model, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     own = 4 if isinstance(generator, str) else generator.scale
@@ -63,17 +65,17 @@ def score(model: str, data: str, scale: int | None = None, device: str | None = 
         raise ModelError(f"{model}: enlarges by {own}, not by {scale}")
     scale = scale or own
     pictures = list(images(data, "test" if data in TEST_SETS else "valid" if data == "sample" else "train"))
-    rows = evaluate(generator, pictures, scale)
-    bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale)
+    rows = evaluate(generator, pictures, scale, degradation=degradation)
+    bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale, degradation=degradation)
     where = "cpu" if isinstance(generator, str) else next(generator.parameters()).device.type
-    return {"model": model, "data": data, "scale": scale, "device": where, "torch": torch.__version__, "mean": mean(rows),
+    return {"model": model, "data": data, "scale": scale, "degradation": degradation, "device": where, "torch": torch.__version__, "mean": mean(rows),
             "images": rows, "bicubic": mean(bicubic)}
 
 
 def print_rows(record: dict) -> None:
     """The table for people: a line a picture, the mean, and bicubic's mean for comparison."""
-    print(f"{record['model']} on {record['data']}, x{record['scale']}, luma, {record['scale']} pixels shaved ({record['device']}, "
-          f"torch {record['torch']})")
+    print(f"{record['model']} on {record['data']}, x{record['scale']}, luma, {record['scale']} pixels shaved ({record['degradation']} degradation, "
+          f"{record['device']}, torch {record['torch']})")
     width = max(len(row["name"]) for row in record["images"]) + 2
     print(f"{'':{width}}{'PSNR dB':>9}{'SSIM':>9}{'paper SSIM':>12}")
     rows = [*record["images"], {"name": "mean", **record["mean"]}, {"name": "bicubic", **record["bicubic"]}]

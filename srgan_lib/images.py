@@ -100,6 +100,8 @@ def _from_pil(image: Image.Image, name: str) -> Picture:
     if getattr(image, "n_frames", 1) > 1:
         warnings.warn(f"{name}: animated, {image.n_frames} frames; the first is used", stacklevel=3)
     bits = 16 if image.mode.startswith("I") or re.search(r"(RGB|RGBA|RGBX|LA);16", str(getattr(image, "tile", ""))) else 8
+    if image.format == "TIFF":
+        image.filename = ""  # else Pillow (12.3) maps the file into memory with the turned size, and scrambles its rows
     image.load()
     icc = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None  # pixels become RGB, its profile would lie
     upright = ImageOps.exif_transpose(image)

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from skimage.metrics import structural_similarity
 from tqdm import tqdm
 
-from .images import Picture, crop_to_multiple, degrade, eight_bit, luma, open_picture, resize_bicubic, to_tensor
+from .degradation import shrink
+from .images import Picture, crop_to_multiple, eight_bit, luma, open_picture, resize_bicubic, to_tensor
 
 BASELINES = ("nearest", "bilinear", "bicubic")
 
@@ -84,17 +85,20 @@ def baseline(name: str, lr: torch.Tensor, scale: int) -> torch.Tensor:
     return F.interpolate(lr, size=size, mode=name, **({} if name == "nearest" else {"align_corners": False}))
 
 
-def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, progress: bool = True) -> list[dict]:
+def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, progress: bool = True,
+             degradation: str = "bicubic") -> list[dict]:
     """Score a generator, or a baseline's name, on (name, HR source) pairs -> one row per picture: name, psnr, ssim, paper_ssim.
 
-    HR is cropped to a multiple of the scale, degraded, upscaled and compared under the protocol.
+    HR is cropped to a multiple of the scale, degraded, upscaled and compared under the protocol. degradation: "bicubic", or
+    "camera", whose damage to a picture is drawn from the picture's number. Raises DataError for another.
     """
     from .inference import enlarge
     rows = []
-    for name, source in tqdm(list(pictures), "scoring", unit=" pictures", disable=not progress, leave=False, delay=1):
+    pictures = tqdm(list(pictures), "scoring", unit=" pictures", disable=not progress, leave=False, delay=1)
+    for number, (name, source) in enumerate(pictures):
         picture = source if isinstance(source, Picture) else open_picture(source)
         hr = crop_to_multiple(to_tensor(picture.rgb), scale)
-        lr = degrade(hr, scale)
+        lr = shrink(hr, scale, degradation, number)
         sr = baseline(generator, lr, scale) if isinstance(generator, str) else enlarge(lr, generator)
         rows.append({"name": name, **scores(sr, hr, scale, picture.grey)})
     return rows

@@ -12,6 +12,7 @@ from torch import nn
 from .checkpoint import RunFolder
 from .config import COLAB, PAPER, PROFILES, TINY, TrainConfig, learning_rate, make_generator
 from .data import ImageBank, patches, photometric
+from .degradation import check_degradation
 from .errors import TrainingError
 from .gradients import keep_freed_memory, with_fast_gradients
 from .health import Health, first_broken
@@ -60,6 +61,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, accelerator: Accelerator):
         if config.stage not in ("srresnet", "srgan"):
             raise TrainingError(f"stage {config.stage!r}: want srresnet or srgan")
+        check_degradation(config.degradation)
         self.config, self.accelerator = config, accelerator
         if accelerator.device.type == "cpu":
             keep_freed_memory()
@@ -175,7 +177,7 @@ def train(config: TrainConfig, bank: ImageBank, run: str | Path, valid: ImageBan
     patches(bank, 0, config)  # what cannot start, for its pictures' size or its init, must not leave a run folder behind
     folder = RunFolder(run, backup, writes=accelerator.is_main_process)
     folder.check_config(config, accept_changes)
-    validation = Validation(valid, config.scale) if valid is not None and accelerator.is_main_process else None
+    validation = Validation(valid, config.scale, degradation=config.degradation) if valid is not None and accelerator.is_main_process else None
     state = folder.load()
     start, seconds = (state["step"], state["seconds"]) if state else (0, 0.0)
     if state:

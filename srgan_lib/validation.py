@@ -4,18 +4,20 @@ import numpy as np
 import torch
 
 from .data import ImageBank
-from .images import degrade, resize_bicubic, to_image, to_tensor
+from .degradation import shrink
+from .images import resize_bicubic, to_image, to_tensor
 from .metrics import compared, psnr
 
 
 class Validation:
     """The centres of held-out pictures, degraded once. Calling it with a generator in eval mode -> (mean PSNR in dB, uint8
-    contact sheet: bicubic above, SR in the middle, HR below, for the first `shown` pictures)."""
+    contact sheet: bicubic above, SR in the middle, HR below, for the first `shown` pictures). A random degradation is drawn
+    from each picture's number."""
 
-    def __init__(self, bank: ImageBank, scale: int, size: int = 240, shown: int = 6):
+    def __init__(self, bank: ImageBank, scale: int, size: int = 240, shown: int = 6, degradation: str = "bicubic"):
         self.scale, self.shown = scale, shown
         self.hr = [to_tensor(_centre(picture, size, scale)) for picture in bank]
-        self.lr = [degrade(hr, scale) for hr in self.hr]
+        self.lr = [shrink(hr, scale, degradation, number) for number, hr in enumerate(self.hr)]
         self.bicubic = [resize_bicubic(lr, scale) for lr in self.lr]
         self.bicubic_psnr = self._mean_psnr(self.bicubic)
 

@@ -296,3 +296,17 @@ def test_unwritable_places_and_unknown_formats(tmp_path):
         with pytest.raises(ImageError, match="cannot write the format"):
             write_image(photograph(4, 4), tmp_path / name)
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16"])
+def test_a_turned_tiff_is_the_same_from_a_path_and_from_bytes(tmp_path, mode):
+    """Pillow maps uncompressed TIFFs into memory when it knows their path, and got the rows of turned ones wrong."""
+    levels = np.arange(35, dtype=np.uint16 if mode == "I;16" else np.uint8).reshape(5, 7)
+    exif, file = Image.Exif(), tmp_path / "turned.tif"
+    exif[0x0112] = 6
+    picture = Image.fromarray(levels)
+    (picture if mode == "I;16" else picture.convert(mode)).save(file, exif=exif)
+    by_path, by_bytes = open_picture(file), open_picture(file.read_bytes())
+    assert by_path.rgb.shape == (7, 5, 3) and np.array_equal(by_path.rgb, by_bytes.rgb)
+    if mode != "I;16":
+        assert np.array_equal(by_path.rgb[..., 0], np.rot90(levels, -1))

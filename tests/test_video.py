@@ -1,11 +1,13 @@
 """Films: time stamps, sound, rotation, colour, and what is left when something breaks."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from srgan_lib.models import SRResNet
 from srgan_lib.video import comparison_sheet, upscale_video
 
 av = pytest.importorskip("av")
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +203,18 @@ def test_comparison_sheet(tmp_path, generator):
     comparison_sheet(source, tmp_path / "b.mp4", tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (128, 144)
+
+
+@pytest.mark.slow
+def test_ten_seconds_of_film_and_a_kill(tmp_path, subprocess_environment):
+    """`python tests/films.py` on 320 x 180 with sound: length, sound, memory at two lengths."""
+    out = tmp_path / "films.json"
+    subprocess.run([sys.executable, "tests/films.py", "--json", out], check=True, cwd=ROOT, env=subprocess_environment)
+    report = json.loads(out.read_text())
+    for film in report["films"]:
+        (before, after), (small, large) = film["duration"], film["size"]
+        assert abs(before - after) < 1 / report["rate"] and film["frames"][0] == film["frames"][1] and film["same_sound_bytes"]
+        assert small == [320, 180] and large == [1280, 720]
+    short, long = (film["peak_mb"] for film in report["films"])
+    assert long < 1.15 * short  # four times the length
+    assert not report["killed"]["under_the_name_after_the_kill"] and not report["killed"]["left_over"]
