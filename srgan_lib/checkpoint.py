@@ -42,7 +42,7 @@ class RunFolder:
         self._fetch_backup()
         path, fields = self.folder / "config.json", asdict(config)
         if path.is_file():
-            stored = json.loads(path.read_text())
+            stored = {**asdict(type(config)()), **json.loads(path.read_text())}  # a field that came later stood at its default
             names = [name for name in sorted({*stored, *fields}) if stored.get(name) != fields.get(name)]
             if names and not accept_changes:
                 differing = "; ".join(f"{name}: {stored.get(name)!r} there, {fields.get(name)!r} here" for name in names)
