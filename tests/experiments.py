@@ -2,9 +2,9 @@
 
 python tests/experiments.py --train FOLDER --valid FOLDER --runs FOLDER [--seeds 0 1 2] [--only NAME...]
 
-It trains what the record lacks, one variant after another, and can be stopped and started again at any moment. The record
-is srgan_lib/weights/experiments: results.json, and crops of scikit-image's photographs by each variant's first seed.
-A further variant is a further row of VARIANTS.
+It trains what the record lacks, one variant after another, and goes on where it was stopped. The record is
+srgan_lib/weights/experiments: results.json, and crops of scikit-image's photographs by each variant's first seed. A further
+variant is a further row of VARIANTS.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import statistics
 import sys
 from dataclasses import asdict, replace
@@ -63,7 +64,6 @@ VARIANTS = {  # name: (what is compared, config)
     "encoder-decoder": ("generator", replace(FIRST, architecture="EncoderDecoder")),
     "16 blocks": ("generator", replace(FIRST, blocks=16)),
 }
-ADVERSARIAL["wgan-free"] = Wasserstein  # neither clipped nor penalised: only here, to be seen failing
 
 
 class Judge:
@@ -167,7 +167,8 @@ def overfitting(bank: ImageBank, valid: ImageBank, runs: Path, every: int = 60) 
 
 
 def snapshots(config, bank: ImageBank, run: Path):
-    """(step, generator) at each record of a run: it is stopped after each, and its checkpoint read."""
+    """(step, generator) at each record of a run: it is stopped after each, and goes on from its checkpoint. It begins anew."""
+    shutil.rmtree(run, ignore_errors=True)  # a run that is already further has forgotten its earlier generators
     for done in range(config.log_every, config.steps + 1, config.log_every):
         part = replace(config, steps=done, checkpoint_every=config.log_every)
         for _ in train(part, bank, run, device="cpu", accept_changes=True):
@@ -184,6 +185,7 @@ def bicubic(lr: torch.Tensor) -> torch.Tensor:
 
 def main(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
+    ADVERSARIAL["wgan-free"] = Wasserstein  # neither clipped nor penalised: only here, to be seen failing
     path, runs = RECORD / "results.json", Path(arguments.runs)
     bank, valid = open_bank(arguments.train), open_bank(arguments.valid, "valid")
     record = json.loads(path.read_text()) if path.is_file() else {"rows": []}
