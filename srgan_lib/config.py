@@ -45,6 +45,8 @@ class TrainConfig:
     discriminator_head: str = "dense"
     discriminator_channels: int = 64
     discriminator_normalization: str = "batch"  # "none" for a critic (wgan, wgan-gp), or to let D see the contrast of textures
+    discriminator_every: int = 1     # D is updated in every n-th step only: n generator steps for each of the discriminator
+    generator_every: int = 1         # and G: n critic steps for each of the generator (5 in Gulrajani et al. 2017)
     instance_noise: float = 0.0      # standard deviation on D's inputs, falling to 0 over the run
     log_every: int = 100
     valid_every: int = 1000
@@ -82,6 +84,18 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     if config.schedule not in factor:
         raise TrainingError(f"schedule {config.schedule!r}: want one of {', '.join(factor)}")
     return config.learning_rate * factor[config.schedule]
+
+
+def resting(config: TrainConfig, step: int) -> set[str]:
+    """The network that is not updated in step `step` of stage 2, so that the other takes several steps for each of its own.
+
+    Every step brings a fresh batch. Raises TrainingError unless one of the two is updated in every step.
+    """
+    turns = {"discriminator": config.discriminator_every, "generator": config.generator_every}
+    if min(turns.values()) != 1:
+        raise TrainingError(f"discriminator_every={config.discriminator_every}, generator_every={config.generator_every}: "
+                            "want 1 for one of them and a positive number for the other")
+    return {name for name, every in turns.items() if (step + 1) % every}
 
 
 def make_generator(config: TrainConfig) -> nn.Module:

@@ -111,6 +111,25 @@ def mean(rows: list[dict]) -> dict[str, float]:
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "name"}
 
 
+def checkerboard(picture: torch.Tensor, scale: int) -> float:
+    """How strong is the grid that an upsampler leaves: luma energy at the sub-pixel frequencies, as a share of all variation.
+
+    The sub-pixel frequencies are the multiples of 1 / scale cycles a pixel. Energy there is what repeats every `scale`
+    pixels, so it survives folding: sum all pixels of one phase, and the Fourier transform of the scale x scale sums is the
+    picture's, at these frequencies alone. Each window of 8 x 8 periods is weighted by Hann's, which keeps slow gradients out.
+    (1, 3, H, W) in [0, 1] or beyond -> that energy over the variance, next to 0 for one flat colour. Raises ValueError when no window fits.
+    """
+    side = 8 * scale
+    if min(picture.shape[-2:]) < side:
+        raise ValueError(f"{picture.shape[-1]} x {picture.shape[-2]} pixels hold no window of {side} x {side}")
+    grey = luma(picture.double())
+    windows = grey.unfold(2, side, side).unfold(3, side, side).reshape(-1, side, side)
+    taps = torch.hann_window(side, dtype=torch.float64)
+    folded = (windows * torch.outer(taps, taps)).reshape(-1, 8, scale, 8, scale).sum((1, 3)) / taps.sum()**2
+    energy = torch.fft.fft2(folded).abs().square().flatten(1)[:, 1:].sum(1).mean()  # the first frequency is the mean's
+    return float(energy / grey.var(correction=0).clamp(min=1e-12))
+
+
 @torch.no_grad()
 def perceptual_distance(sr: torch.Tensor, hr: torch.Tensor, features) -> float:
     """Mean over places of the squared distance of unit-length VGG feature vectors, LPIPS without its learned weights.

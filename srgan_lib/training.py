@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from .checkpoint import RunFolder
-from .config import COLAB, PAPER, PROFILES, TINY, TrainConfig, learning_rate, make_generator
+from .config import COLAB, PAPER, PROFILES, TINY, TrainConfig, learning_rate, make_generator, resting
 from .data import ImageBank, patches, photometric
 from .degradation import check_degradation
 from .errors import TrainingError
@@ -81,7 +81,7 @@ class Trainer:
         self.optimizers = {name: torch.optim.Adam(p, config.learning_rate, fused=self.fused) for name, p in self.parameters.items()}
         self.scaler = torch.amp.GradScaler(accelerator.device.type, enabled=accelerator.mixed_precision == "fp16")
         self.forwards = {name: accelerator.prepare_model(getattr(self, name), evaluation_mode=True) for name in self.parameters}
-        self.noise = 0.0
+        self.noise, self.resting = 0.0, set()
 
     def _place(self, network: nn.Module) -> nn.Module:
         if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
@@ -102,7 +102,9 @@ class Trainer:
         return content
 
     def update(self, name: str, loss: torch.Tensor) -> None:
-        """Backward, average over processes, Adam."""
+        """Backward, average over processes, Adam; nothing for a network that rests in this step."""
+        if name in self.resting:
+            return
         self.scaler.scale(loss).backward()
         if self.accelerator.num_processes > 1:
             self._average_gradients(self.parameters[name])
@@ -131,6 +133,7 @@ class Trainer:
             losses = srresnet_step(lr, hr, self.forwards["generator"], self.content, self.update)
         else:
             self.noise = config.instance_noise * (1 - step / config.steps)
+            self.resting = resting(config, step)
             losses = srgan_step(lr, hr, self.forwards["generator"], self.forwards["discriminator"], self.content,
                                 self.adversarial, config.adversarial_weight, self.update)
             self.adversarial.constrain(self.discriminator)

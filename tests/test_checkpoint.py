@@ -1,9 +1,10 @@
 """Run folders: atomic checkpoints, refusal of another config, backups, logs, and the crash test at small size."""
 
 import errno
-from pathlib import Path
+import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import crash
 import pytest
@@ -117,6 +118,17 @@ def test_another_config_is_refused_with_the_fields_named(tmp_path):
     with pytest.raises(TrainingError, match="batch: 4 there, 8 here; seed: 0 there, 3 here"):
         RunFolder(tmp_path).check_config(replace(config, batch=8, seed=3))
     RunFolder(tmp_path).check_config(replace(config, batch=8), accept_changes=True)
+
+
+def test_a_run_from_before_a_field_goes_on_with_its_default(tmp_path):
+    RunFolder(tmp_path).check_config(TINY.srresnet)
+    path = tmp_path / "config.json"
+    stored = json.loads(path.read_text())
+    del stored["generator_every"]
+    path.write_text(json.dumps(stored))
+    RunFolder(tmp_path).check_config(TINY.srresnet)
+    with pytest.raises(TrainingError, match="generator_every: 1 there, 5 here"):
+        RunFolder(tmp_path).check_config(replace(TINY.srresnet, generator_every=5))
 
 
 def test_records_of_lost_steps_are_forgotten_and_torn_lines_skipped(tmp_path):

@@ -58,6 +58,17 @@ def test_vgg_features_are_torchvisions_graph(vgg19, layer):
     assert not any(p.requires_grad for p in features.parameters()) and not features.training
 
 
+def test_vgg_equals_torchvisions_graph_layer_by_layer(vgg19):
+    ours, theirs, kinds = SR, SR, []
+    with torch.no_grad():
+        for mine, its in zip(vgg_features("vgg54", "random"), vgg19):
+            ours, theirs = mine(ours), its(theirs)
+            kinds.append(type(mine).__name__)
+            assert type(mine) is type(its) and torch.equal(ours, theirs), len(kinds)
+    blocks = [["Conv2d", "ReLU"] * number for number in (2, 2, 4, 4, 4)]
+    assert kinds == sum([block + ["MaxPool2d"] for block in blocks], [])[:-1]  # Simonyan & Zisserman 2015, table 1, E
+
+
 def test_vgg_is_normalised_as_imagenet_was():
     loss = VGGLoss("vgg22", "random", scale=1.0)
     theirs = torchvision.transforms.functional.normalize(SR, torchvision.models.VGG19_Weights.IMAGENET1K_V1.transforms().mean,

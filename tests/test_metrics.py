@@ -13,7 +13,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from srgan_lib import metrics
 from srgan_lib.hub import images
 from srgan_lib.images import crop_to_multiple, degrade, luma, resize_bicubic, to_image, to_tensor
-from srgan_lib.metrics import baseline, compared, evaluate, mean, paper_ssim, psnr, scores, ssim
+from srgan_lib.metrics import baseline, checkerboard, compared, evaluate, mean, paper_ssim, psnr, scores, ssim
+from srgan_lib.models import SRResNet
 
 A, B = (photograph(70, 90, seed) for seed in (0, 1))
 GREY_A, GREY_B = (picture[..., 1].astype(np.float64) for picture in (A, B))
@@ -144,3 +145,58 @@ def test_bicubic_scores_what_has_been_published(dev_data, scale, name):
     published = BICUBIC[scale, name]
     assert found["psnr"] == pytest.approx(published[0], abs=0.001)
     assert (found["ssim"], found["paper_ssim"]) == pytest.approx(published[1:], abs=0.0001)
+
+
+# ---------------------------------------------------------------- checkerboard
+
+
+def grid(scale: int, side: int, seed: int = 0) -> torch.Tensor:
+    """A random pattern of mean zero that repeats every `scale` pixels, grey, (1, 3, side, side)."""
+    pattern = torch.randn(scale, scale, generator=torch.Generator().manual_seed(seed))
+    return (pattern - pattern.mean()).repeat(side // scale, side // scale).expand(1, 3, side, side)
+
+
+SLOPE = torch.linspace(0, 1, 96).expand(1, 3, 96, 96)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_grid_alone_is_all_checkerboard(scale):
+    assert checkerboard(0.5 + 0.1 * grid(scale, 96), scale) == pytest.approx(1, rel=1e-5)
+
+
+def test_no_grid_is_no_checkerboard():
+    assert checkerboard(torch.full((1, 3, 64, 64), 0.5), 4) < 1e-9
+    assert checkerboard(SLOPE, 4) < 1e-5
+    assert checkerboard(grid(3, 96), 4) < 1e-3  # another period is not this upsampler's
+
+
+@pytest.mark.parametrize("amplitude", [0.003, 0.03])
+def test_the_energy_of_a_grid_on_a_slope_is_its_mean_square(amplitude):
+    picture = SLOPE + amplitude * grid(4, 96)
+    expected = (amplitude * grid(4, 96)).square().mean() / picture.var(correction=0)
+    assert checkerboard(picture, 4) == pytest.approx(float(expected), rel=0.1, abs=1e-6)
+
+
+def test_it_is_the_spectrum_at_the_sub_pixel_frequencies():
+    """One window, by numpy's transform: multiples of 1/4 cycle a pixel, the mean's left out."""
+    picture = to_tensor(A)[..., :32, :32]
+    taps = torch.hann_window(32, dtype=torch.float64).numpy()
+    spectrum = np.abs(np.fft.fft2(luma(picture.double())[0, 0].numpy() * np.outer(taps, taps)) / taps.sum() ** 2) ** 2
+    energy = spectrum[::8, ::8].sum() - spectrum[0, 0]
+    assert checkerboard(picture, 4) == pytest.approx(energy / luma(picture.double()).numpy().var(), rel=1e-6)
+
+
+def test_a_picture_smaller_than_eight_periods_is_refused():
+    with pytest.raises(ValueError, match="hold no window of 32 x 32"):
+        checkerboard(torch.rand(1, 3, 31, 64), 4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(3))
+def test_untrained_upsamplers_differ_as_they_should(seed):
+    shares = {}
+    for kind in ("pixelshuffle", "transposed", "resize"):
+        torch.manual_seed(seed)
+        generator = SRResNet(blocks=1, channels=16, upsampling=kind).eval()
+        shares[kind] = checkerboard(generator(SLOPE[..., :24, :24])[..., 16:-16, 16:-16], 4)
+    assert shares["resize"] < 0.1 * min(shares["pixelshuffle"], shares["transposed"])

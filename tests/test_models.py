@@ -288,6 +288,13 @@ def test_radius_covers_everything_that_an_output_pixel_sees(scale, upsampling, b
         assert measured == 2 * blocks + 8  # 4 + 2 blocks + 1 in the trunk, at most 3 behind it at every scale
 
 
+@pytest.mark.parametrize("upsampling, behind", (("pixelshuffle", 3), ("transposed", 2), ("resize", 2)))
+def test_the_reach_at_scale_4_is_the_derived_one(upsampling, behind):
+    """4 pixels of the head, 2 a block, 1 of the trunk's end, and what upsamplers and tail look at, counted by hand."""
+    generator = SRResNet(blocks=1, channels=3, upsampling=upsampling)
+    assert max(reach(generator, 31, 15 + offset) for offset in range(2)) == 4 + 2 + 1 + behind
+
+
 def test_full_depth_reaches_40():
     assert reach(SRResNet(channels=4), 89, 44) == 40
     with torch.device("meta"):

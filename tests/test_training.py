@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from srgan_lib.checkpoint import RunFolder, read_log
-from srgan_lib.config import learning_rate, make_generator
+from srgan_lib.config import learning_rate, make_generator, resting
 from srgan_lib.data import ImageBank, images, patches
 from srgan_lib.errors import CourseError, NotFiniteError, TrainingError
 from srgan_lib.health import Health
@@ -137,6 +137,37 @@ def test_the_adversarial_term_reaches_the_generator():
     _, with_term, _ = step_of(BCE(), weight=1.0)
     _, without, _ = step_of(BCE(), weight=0.0)
     assert any(not torch.allclose(a, b) for a, b in zip(with_term["generator"]["generator"], without["generator"]["generator"]))
+
+
+def test_turns_are_counted_from_the_step_alone():
+    critic_first, generator_first = replace(GAN, generator_every=3), replace(GAN, discriminator_every=2)
+    assert [resting(critic_first, step) for step in range(6)] == [{"generator"}, {"generator"}, set()] * 2
+    assert [resting(generator_first, step) for step in range(4)] == [{"discriminator"}, set()] * 2
+    for turns in ({"generator_every": 2, "discriminator_every": 2}, {"generator_every": 0}, {"discriminator_every": -1}):
+        with pytest.raises(TrainingError, match="want 1 for one of them"):
+            resting(replace(GAN, **turns), 0)
+
+
+@pytest.mark.parametrize("fast, slow", [("discriminator", "generator"), ("generator", "discriminator")])
+def test_one_network_takes_two_steps_while_the_other_waits(bank, fast, slow):
+    """Two steps of a 2:1 run are two steps against an opponent that stands still, then one of the opponent's own."""
+    def run(config, steps):
+        trainer = Trainer(config, make_accelerator("cpu"))
+        history = [{name: [p.clone() for p in trainer.parameters[name]] for name in (fast, slow)}]
+        for step in range(steps):
+            trainer.step(*patches(bank, step, config), step)
+            history.append({name: [p.detach().clone() for p in trainer.parameters[name]] for name in (fast, slow)})
+        return history
+
+    def equal(a, b):
+        return all(torch.equal(x, y) for x, y in zip(a, b))
+
+    start, first, second = run(replace(GAN, **{f"{slow}_every": 2}), 2)
+    alternating = run(GAN, 1)[1]
+    assert equal(first[slow], start[slow]) and not equal(second[slow], first[slow])
+    assert not equal(first[fast], start[fast]) and not equal(second[fast], first[fast])
+    if fast == "discriminator":  # D's step comes first in srgan_step, so it is the ordinary one
+        assert equal(first[fast], alternating[fast])
 
 
 def test_ema_moves_by_one_minus_decay():
