@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import ShuffleConv2d
+from .layers import ShuffleConv2d, fold_shuffle
 
 
 def with_fast_gradients(network: nn.Module) -> nn.Module:
@@ -43,8 +43,12 @@ class FastConv2d(nn.Conv2d):
 class FastShuffleConv2d(ShuffleConv2d):
     """ShuffleConv2d with the same backward pass."""
 
-    def _conv_forward(self, x, weight, bias):
-        return Convolution.apply(x, weight, bias, 1, weight.shape[-1] // 2)
+    def forward(self, x):
+        weight, bias = self.weight, self.bias
+        if self.factor > 1:
+            weight, bias = fold_shuffle(weight, self.factor), bias.repeat_interleave(self.factor**2)
+        y = Convolution.apply(x, weight, bias, 1, weight.shape[-1] // 2)
+        return F.pixel_shuffle(y, self.factor) if self.factor > 1 else y
 
 
 class FastPReLU(nn.PReLU):

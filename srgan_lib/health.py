@@ -11,13 +11,17 @@ PATIENCE = 10  # records in a row
 
 
 class Health:
-    """Watches the records of a run, those before a resume included, and warns once for each trouble."""
+    """Watches the records of a run, those before a resume included, and warns once for each trouble.
 
-    def __init__(self, records: list[dict]):
+    adversarial: the loss by name. Only where it is cross-entropy are D's opinions probabilities that can be read this way.
+    """
+
+    def __init__(self, records: list[dict], adversarial: str = "bce"):
         self.history, self.said = [r["d_sr"] for r in records if "d_sr" in r], set()
+        self.probabilities = adversarial.startswith("bce")
 
     def __call__(self, record: dict) -> None:
-        if "d_sr" not in record:
+        if "d_sr" not in record or not self.probabilities:
             return
         self.history.append(record["d_sr"])
         recent = self.history[-PATIENCE:]

@@ -87,11 +87,8 @@ class ShuffleConv2d(nn.Conv2d):
             return super().forward(x)
         weight = fold_shuffle(self.weight, self.factor)
         bias = self.bias.repeat_interleave(self.factor**2)
-        y = self._conv_forward(x, weight, bias)  # (N, out factor^2, H, W)
+        y = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)  # (N, out factor^2, H, W)
         return F.pixel_shuffle(y, self.factor)
-
-    def _conv_forward(self, x, weight, bias):
-        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
 def fold_shuffle(weight: torch.Tensor, factor: int) -> torch.Tensor:

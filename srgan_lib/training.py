@@ -192,7 +192,7 @@ def train(config: TrainConfig, bank: ImageBank, run: str | Path, valid: ImageBan
 
 
 def _loop(config, bank, trainer, folder, validation, start, seconds) -> Iterator[dict]:
-    accelerator, health = trainer.accelerator, Health(folder.records())
+    accelerator, health = trainer.accelerator, Health(folder.records(), config.adversarial)
     rank, world = accelerator.process_index, accelerator.num_processes
     sums, waited, since, saved = {}, 0.0, time.perf_counter(), start
     for step in range(start, config.steps):

@@ -268,6 +268,14 @@ def test_health_warns_once_when_the_discriminator_has_won_and_when_it_has_lost()
     assert len(caught) == 1
 
 
+@pytest.mark.parametrize("adversarial", ["relativistic", "lsgan", "wgan-gp"])
+def test_scores_that_are_no_probabilities_give_no_warning(adversarial, recwarn):
+    health = Health([], adversarial)
+    for opinion in [0.001] * 30 + [0.5] * 30:
+        health({"d_sr": opinion, "d_hr": opinion})
+    assert not recwarn.list
+
+
 def test_validation_measures_bicubic_as_bicubic(valid):
     validation = Validation(valid, 4)
 
