@@ -460,7 +460,7 @@ def test_every_mistake_in_the_sandbox_with_the_whole_matrix(tmp_path, exercises)
     """Each mistake costs its own exercise and no other; prints the matrix (run with -s)."""
     cells = submission.code_cells(submission.read_notebook(SOLUTION))
     for number, (name, what, _, source) in enumerate(MISTAKES):
-        (tmp_path / f"{number:02}.ipynb").write_bytes(notebook([*cells, source]))
+        (tmp_path / f"{number:03}.ipynb").write_bytes(notebook([*cells, source]))
     rows = grading.grade(sorted(tmp_path.glob("*.ipynb")), seed=7)
     print("\n" + " " * 58 + " ".join(name[:9].ljust(9) for name in exercises))
     for row, (name, what, *_) in zip(rows, MISTAKES):
