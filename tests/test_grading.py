@@ -204,7 +204,9 @@ def test_check_warns_of_what_grading_will_not_run(capsys):
     assert [text.split()[0] for text in preview.warnings(main["luma"], (), main)] == ["K", "degrade"]
     assert "library" in preview.warnings(main["luma"], (), main)[1]
     assert [text[:20] for text in preview.warnings(main["Block"], ("pixel_shuffle",), main)] == ["uses pixel_shuffle: ", "m is not there then:"]
-    assert preview.warnings(main["luma"], (), {**main, "In": None}) == [] == preview.warnings(len, (), main)
+    for history in (None, [""]):  # a script; a runner that keeps no history
+        assert preview.warnings(main["luma"], (), {**main, "In": history}) == []
+    assert preview.warnings(len, (), main) == []
 
     def pixel_shuffle(x, factor):
         return torch.nn.functional.pixel_shuffle(x, factor)
