@@ -4,24 +4,12 @@ import builtins
 
 import pytest
 import torch
+from samples import lively
 from torch import nn
 
 from srgan_lib import export
 from srgan_lib.__main__ import main
 from srgan_lib.models import EncoderDecoder, SRResNet
-
-
-def lively(network: nn.Module) -> nn.Module:
-    """Batch norms as after training, slopes that are not all alike."""
-    torch.manual_seed(3)
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean.normal_(0, 0.2)
-            layer.running_var.uniform_(0.5, 2)
-            nn.init.normal_(layer.weight, 1, 0.2)
-        if isinstance(layer, nn.PReLU):
-            nn.init.uniform_(layer.weight, 0.1, 0.4)
-    return network.eval()
 
 
 @pytest.fixture

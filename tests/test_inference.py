@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from samples import lively
 from torch import nn
 
 from srgan_lib import images, tiles
@@ -20,18 +21,6 @@ from srgan_lib.pictures import SelfEnsemble, Shrunk, Upscaler, plan
 
 SIZES = [(1, 1), (1, 37), (53, 1), (2, 3), (41, 35), (64, 48)]
 RANDOM = np.random.default_rng(0)
-
-
-def lively(network: nn.Module) -> nn.Module:
-    """Batch norms as after training: statistics and affine parts that fold into something."""
-    torch.manual_seed(1)
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean.normal_(0, 0.2)
-            layer.running_var.uniform_(0.5, 2)
-            nn.init.normal_(layer.weight, 1, 0.2)
-            nn.init.normal_(layer.bias, 0, 0.2)
-    return network.eval()
 
 
 @pytest.fixture(scope="module")
