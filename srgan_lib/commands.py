@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from .data import open_bank
+    from .data import epochs, open_bank
     from .training import PROFILES, train
     config = getattr(PROFILES[arguments.profile], arguments.stage)
     if arguments.init:
@@ -38,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.stage == "srgan" and not config.init:
             print("note: stage 2 starts from random weights; --init RUN/generator starts it from stage 1", file=sys.stderr)
     bank = open_bank(arguments.data, "train", arguments.limit, progress=main_process)
+    if main_process:
+        print(f"data: {len(bank)} pictures; the run looks at every pixel {epochs(bank, config):.3g} times on average")
     valid = _validation(arguments, main_process)
     records = train(config, bank, arguments.run, valid, arguments.backup, arguments.device, arguments.accept_changes)
     with tqdm(total=config.steps, unit="step", disable=not main_process or None, smoothing=0.05) as bar:

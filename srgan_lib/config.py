@@ -24,6 +24,7 @@ class TrainConfig:
     channels: int = 64
     upsampling: str = "pixelshuffle"
     normalization: str = "batch"
+    frozen_batch_norm: bool = False  # G trains with init's running statistics, as it will be used, instead of each batch's own
     output: str = "linear"
     batch: int = 16                  # patches a step, over all processes
     hr_size: int = 96                # pixels

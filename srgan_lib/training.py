@@ -48,6 +48,13 @@ def srgan_step(lr, hr, generator, discriminator, content, adversarial, weight, u
             "d_hr": hr_logits.sigmoid().mean(), "d_sr": sr_logits.sigmoid().mean()}
 
 
+def freeze_statistics(network: nn.Module) -> None:
+    """Batch norm with its running statistics from now on, in training too; scale and shift still learn."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
 @torch.no_grad()
 def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
     """average <- decay * average + (1 - decay) * model, batch-norm statistics included."""
@@ -62,10 +69,14 @@ class Trainer:
         if config.stage not in ("srresnet", "srgan"):
             raise TrainingError(f"stage {config.stage!r}: want srresnet or srgan")
         check_degradation(config.degradation)
+        if config.frozen_batch_norm and not config.init:
+            raise TrainingError("frozen_batch_norm: wants init, whose running statistics it keeps")
         self.config, self.accelerator = config, accelerator
         if accelerator.device.type == "cpu":
             keep_freed_memory()
         self.generator = self._place(make_generator(config).train())
+        if config.frozen_batch_norm:
+            freeze_statistics(self.generator)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         with_fast_gradients(self.generator)
         self.content = self._content()

@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from srgan_lib.hub import images
 from srgan_lib.training import TINY, train
 
 torch.set_num_threads(1)
+warnings.simplefilter("ignore")  # D has lost, and so on: these networks are tiny
 
 
 def configs() -> dict:

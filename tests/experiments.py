@@ -39,12 +39,12 @@ RECORD = WEIGHTS / "experiments"
 CROPS = {"chelsea": (70, 116), "coffee": (230, 310)}  # top and left of 72 x 108 pixels, in pictures that nothing was trained on
 SIZE = 128  # the side of the squares on which held-out photographs are scored, pixels
 
-FIRST = replace(TINY.srresnet, blocks=8, channels=32, normalization="none", batch=4, hr_size=48, steps=400, learning_rate=2e-3,
-                warmup=20, ema=0.95, content="mse", min_detail=6.0, log_every=20, valid_every=10**6, checkpoint_every=50)
+FIRST = replace(TINY.srresnet, blocks=8, channels=32, normalization="none", batch=4, hr_size=48, steps=2000, learning_rate=1e-3,
+                warmup=100, ema=0.99, content="mse", min_detail=6.0, log_every=50, valid_every=10**6, checkpoint_every=500)
 START = "srresnet-x4"  # the shipped generator from which all variants of the losses go on
-SECOND = replace(FIRST, init=START, blocks=16, channels=64, normalization="batch", hr_size=32, steps=100, learning_rate=2e-4, warmup=0,
-                 schedule="constant", log_every=2)
-GAN = replace(SECOND, stage="srgan", content="vgg22", adversarial_weight=3e-3, discriminator_channels=32)
+SECOND = replace(FIRST, init=START, blocks=16, channels=64, normalization="batch", frozen_batch_norm=True, batch=8, steps=200, learning_rate=1e-4,
+                 warmup=20, ema=0.95, log_every=4, checkpoint_every=100)
+GAN = replace(SECOND, stage="srgan", content="vgg22", adversarial_weight=1e-3, discriminator_channels=32)
 
 VARIANTS = {  # name: (what is compared, config)
     "pixel shuffle": ("generator", FIRST),
@@ -63,6 +63,7 @@ VARIANTS = {  # name: (what is compared, config)
     "vgg34": ("content loss", replace(SECOND, content="vgg34")),
     "encoder-decoder": ("generator", replace(FIRST, architecture="EncoderDecoder")),
     "16 blocks": ("generator", replace(FIRST, blocks=16)),
+    "RRDB-6": ("generator", replace(FIRST, architecture="RRDBNet", blocks=6)),
 }
 
 
@@ -155,10 +156,10 @@ def mean_psnr(enlarge, bank: ImageBank) -> float:
     return float(np.mean([psnr(*(compared(p[None], 4) / 255 for p in pair)) for pair in zip(sr, hr)]))
 
 
-def overfitting(bank: ImageBank, valid: ImageBank, runs: Path, every: int = 60) -> dict:
+def overfitting(bank: ImageBank, valid: ImageBank, runs: Path, every: int = 300) -> dict:
     """PSNR on 128 training patches and on 128 held-out ones while learning from those 128, or from all photographs."""
     seen, unseen = squares(bank, 1000, runs / "seen"), squares(valid, 1001, runs / "unseen")
-    config = replace(FIRST, flips=False, min_detail=0.0, schedule="constant", learning_rate=1e-3, steps=600, log_every=every, batch=8, hr_size=32)
+    config = replace(FIRST, flips=False, min_detail=0.0, schedule="constant", learning_rate=1e-3, steps=3000, log_every=every, batch=8, hr_size=32)
     result = {"bicubic": {"seen": mean_psnr(bicubic, seen), "unseen": mean_psnr(bicubic, unseen)}}
     for name, source in {"128 patches": seen, "all photographs": bank}.items():
         result[name] = [{"step": step, "seen": mean_psnr(average, seen), "unseen": mean_psnr(average, unseen)}

@@ -181,6 +181,20 @@ def test_ema_moves_by_one_minus_decay():
     torch.testing.assert_close(average.running_mean, torch.full((3,), 0.4))
 
 
+def test_frozen_batch_norm_keeps_the_statistics_of_its_start_and_still_learns(bank, tmp_path):
+    finish(SMALL, bank, tmp_path / "first")
+    config = replace(SMALL, init=str(tmp_path / "first" / "generator"), frozen_batch_norm=True)
+    finish(config, bank, tmp_path / "second")
+    start, end = make_generator(config).state_dict(), networks(tmp_path / "second")["generator"]
+    names = [name for name in start if name.endswith("weight")]
+    statistics = [name for name in start if "running" in name or "tracked" in name]
+    assert statistics and all(torch.equal(start[name], end[name]) for name in statistics)
+    assert names and not any(torch.equal(start[name], end[name]) for name in names)
+    trainer = Trainer(config, make_accelerator("cpu"))
+    lr = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(trainer.generator(lr), trainer.average(lr))  # trained as it will be used
+
+
 def test_validation_and_export_use_the_average_not_the_last_weights(bank, tmp_path):
     finish(replace(SMALL, ema=0.99), bank, tmp_path)
     state = networks(tmp_path)
@@ -251,7 +265,7 @@ def test_stage_two_starts_from_stage_one(bank, tmp_path):
 @pytest.mark.parametrize("change, words", [
     ({"stage": "gan"}, "stage 'gan'"), ({"architecture": "UNet"}, "architecture 'UNet'"), ({"schedule": "step"}, "schedule 'step'"),
     ({"adversarial": "hinge", "stage": "srgan"}, "adversarial loss 'hinge'"), ({"content": "ssim"}, "content loss 'ssim'"),
-    ({"hr_size": 4096}, "as large as a patch")])
+    ({"frozen_batch_norm": True}, "wants init"), ({"hr_size": 4096}, "as large as a patch")])
 def test_a_wrong_field_is_one_sentence(change, words, bank, tmp_path):
     with pytest.raises(ValueError, match=words):
         finish(replace(SMALL, discriminator_head="pooled", **change), bank, tmp_path)
