@@ -77,8 +77,9 @@ class RunFolder:
             if not isinstance(cause, OSError):
                 raise
             reason = "the disk is full" if cause.errno == errno.ENOSPC else cause.strerror or str(cause)
-            raise TrainingError(f"{self.checkpoint}: cannot be written ({reason}); the checkpoint before it is whole: make "
-                                "room and run the same command again") from None
+            earlier = "the checkpoint before it is whole" if self.checkpoint.is_file() else "it would have been the first"
+            raise TrainingError(f"{self.checkpoint}: cannot be written ({reason}); {earlier}: make room and run the same "
+                                "command again") from None
         self._copy_to_backup()
 
     def _keep_previous(self) -> None:
