@@ -15,6 +15,7 @@ import platform
 import shutil
 import statistics
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from srgan_lib.images import crop_to_multiple, degrade, eight_bit, read_image, r
 from srgan_lib.losses import ADVERSARIAL, VGGLoss, Wasserstein, find_vgg
 from srgan_lib.metrics import checkerboard, compared, perceptual_distance, psnr, scores
 from srgan_lib.models import WEIGHTS, load_generator
-from srgan_lib.training import TINY, train
+from srgan_lib.training import TINY, Trainer, make_accelerator, train
 from srgan_lib.validation import Validation
 
 RECORD = WEIGHTS / "experiments"
@@ -106,9 +107,19 @@ def measure(name: str, seed: int, bank: ImageBank, judge: Judge, runs: Path) -> 
         write_crops(name, generator)
     row = {"variant": name, "question": question, "seed": seed, "steps": config.steps, "changes": changes(name), **judge(generator),
            "checkerboard_slope_before": before["checkerboard_slope"],
-           "seconds_per_step": statistics.median(config.batch / record["images_per_s"] for record in log)}
+           "seconds_per_step": step_seconds(config, bank)}
     kept = ("step", "content", "adversarial", "discriminator", "d_hr", "d_sr")
     return row | ({"log": [{key: rounded(record[key]) for key in kept if key in record} for record in log]} if seed == 0 else {})
+
+
+def step_seconds(config, bank: ImageBank, count: int = 10) -> float:
+    """Processor seconds of a training step, which other work on the machine does not lengthen: the mean of `count` after two to warm up."""
+    trainer, seconds = Trainer(config, make_accelerator("cpu")), []
+    for step in range(2 + count):
+        begun = time.process_time()
+        trainer.step(*patches(bank, step, config), step)
+        seconds.append(time.process_time() - begun)
+    return statistics.mean(seconds[2:])
 
 
 def changes(name: str) -> dict:
@@ -203,7 +214,7 @@ def main(arguments: argparse.Namespace) -> None:
                 row = measure(name, seed, bank, judge, runs)
                 record["rows"].append({key: rounded(value) for key, value in row.items()})
                 write_json(path, record)
-                print(f"{name}, seed {seed}: {row['psnr']:.2f} dB, distance {row['distance']:.4f}, {row['seconds_per_step']:.2f} s a step", flush=True)
+                print(f"{name}, seed {seed}: {row['psnr']:.2f} dB, distance {row['distance']:.4f}, {row['seconds_per_step']:.2f} processor seconds a step", flush=True)
         if "overfitting" not in record and not arguments.only:
             record["overfitting"] = overfitting(bank, valid, runs)
             write_json(path, record)
