@@ -261,7 +261,7 @@ def test_the_page_in_a_browser(browser, address, tmp_path):
     drop(page, Path(uploaded(tmp_path, "photo.png", photo_bytes(96, 128))), "128 x 96 pixels")
     page.locator("#start").click()
     page.locator("#status", has_text="512 x 384 pixels with srgan-x4").wait_for()
-    handle = page.locator("#slider .slider-wrap").bounding_box() or {}
+    handle = page.locator("#slider .outer").bounding_box() or {}
     place = page.locator("#slider img").first.bounding_box()
     pictures = []
     for share in (0.5, 0.2):
@@ -269,8 +269,13 @@ def test_the_page_in_a_browser(browser, address, tmp_path):
         page.mouse.down()
         page.mouse.move(place["x"] + share * place["width"], place["y"] + place["height"] / 2, steps=5)
         page.mouse.up()
-        handle = page.locator("#slider .slider-wrap").bounding_box()
-        assert abs(handle["x"] + handle["width"] / 2 - place["x"] - share * place["width"]) < 20
+        for _ in range(50):  # the page draws in its own time
+            handle = page.locator("#slider .outer").bounding_box()
+            if abs(handle["x"] + handle["width"] / 2 - place["x"] - share * place["width"]) < 20:
+                break
+            page.wait_for_timeout(100)
+        else:
+            pytest.fail(f"the slider stands at {handle}, wanted {share:.0%} of {place}")
         pictures.append(page.screenshot(path=str(tmp_path / f"slider-{share}.png"), full_page=True))
     assert pictures[0] != pictures[1]
     with page.expect_download() as download:
