@@ -1,6 +1,7 @@
 """What goes in, and what comes out: modes x formats x sizes x metadata through the command `upscale`, by a tiny network.
 
-    python tests/matrix.py            prints the matrix of the small sizes, then faults, if any, and exits with their number
+    python tests/matrix.py            prints the matrix of the small sizes, then faults, if any, and exits with their number;
+                                      matrix.txt holds what it printed last
     python tests/matrix.py --large    the sizes up to 6000 x 4000
 
 `test_matrix.py` runs a part of it by default and all of it by marker.
