@@ -6,6 +6,7 @@ Network interpolation between srresnet-x4 and srgan-x4, beside the blend of thei
 the features of photographs.
 """
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def interpolation(vgg: VGGLoss) -> dict:
     blends = {alpha: {name: torch.lerp(walk[0][name], walk[1][name], alpha) for name in SETS} for alpha in BLENDS}
     return {"what": f"{ENDS[0]} to {ENDS[1]}; means over the central {SIDE} x {SIDE} pixels of each picture; PSNR on luma; "
                     "vgg34: distance of unit-length VGG19 features of conv3_4 after ReLU, ImageNet weights",
+            "weights": {name: digest(name) for name in ENDS},
             "device": "cpu", "torch": torch.__version__, "counts": {name: len(pictures) for name, pictures in hr.items()},
             "bicubic": scored(enlarged(lambda picture: resize_bicubic(picture, 4))),
             "networks": [{"alpha": alpha, **scored(sr)} for alpha, sr in walk.items()],
@@ -88,6 +90,11 @@ def activations(vgg: VGGLoss, picture: torch.Tensor) -> list[tuple[torch.Tensor,
         if isinstance(layer, nn.ReLU):
             pairs.append((before, x))
     return pairs
+
+
+def digest(name: str) -> str:
+    """Which weights were measured."""
+    return hashlib.sha256((WEIGHTS / name / "model.safetensors").read_bytes()).hexdigest()
 
 
 def mean(values) -> float:

@@ -1,5 +1,7 @@
 """RRDBNet: its mathematics, its reach, the published layouts, tiles, both stages of training, and network interpolation."""
 
+import hashlib
+import json
 import pickle
 import re
 from dataclasses import replace
@@ -18,7 +20,7 @@ from srgan_lib.config import make_generator
 from srgan_lib.data import ImageBank, images
 from srgan_lib.esrgan import current_names, from_published, infer_options, interpolate, load_published
 from srgan_lib.inference import enlarge, fold_batch_norm
-from srgan_lib.models import RRDB, DenseBlock, ModelError, RRDBNet, SRResNet, load_generator
+from srgan_lib.models import RRDB, WEIGHTS, DenseBlock, ModelError, RRDBNet, SRResNet, load_generator
 from srgan_lib.pictures import SelfEnsemble, Shrunk
 from srgan_lib.training import TINY, train
 
@@ -398,3 +400,9 @@ def test_names_and_the_command_line_take_it_too(tmp_path, capsys):
     assert main(["evaluate", "--model", name, "--data", str(folder)]) == 0
     assert main(["evaluate", "--model", name + "x", "--data", str(folder)]) == 2
     assert "alpha 0.25x" in capsys.readouterr().err
+
+
+def test_the_record_of_the_interpolation_is_of_the_shipped_weights():
+    measured = json.loads((WEIGHTS / "esrgan.json").read_text())["interpolation"]["weights"]
+    assert measured == {name: hashlib.sha256((WEIGHTS / name / "model.safetensors").read_bytes()).hexdigest() for name in measured}, \
+        "esrgan.json is of other weights: run tests/esrgan_record.py"
