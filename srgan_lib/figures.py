@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image, ImageDraw, ImageFont
 
 from .images import to_image, to_tensor
-from .metrics import compared, psnr
+from .metrics import protocol_psnr
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
 NAMES = {"lr": "LR", "sr": "SR", "hr": "HR", "srresnet": "SRResNet", "srgan": "SRGAN"}
@@ -52,7 +52,7 @@ def _title(name: str, array: np.ndarray, reference: np.ndarray | None) -> str:
     title = NAMES.get(name, name.replace("_", " "))
     if reference is None or reference is array or reference.shape != array.shape:
         return f"{title}  {array.shape[1]} x {array.shape[0]}" if name == "lr" else title
-    return f"{title}  {psnr(*(compared(to_tensor(a), 4) / 255 for a in (array, reference))):.2f} dB"
+    return f"{title}  {protocol_psnr(to_tensor(array), to_tensor(reference), 4):.2f} dB"
 
 
 def _enlarge(array: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -32,6 +32,11 @@ def compared(picture: torch.Tensor, scale: int, grey: bool = False) -> torch.Ten
     return torch.floor(levels + 0.5)[0, 0, scale:-scale, scale:-scale]
 
 
+def protocol_psnr(sr: torch.Tensor, hr: torch.Tensor, scale: int) -> float:
+    """PSNR in dB of two (1, 3, H, W) pictures in [0, 1] as the protocol compares them: `scores` without its SSIMs."""
+    return psnr(*(compared(picture, scale) / 255 for picture in (sr, hr)))
+
+
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """The usual SSIM of two arrays of grey levels 0..255: Gaussian 11 x 11, sigma 1.5, valid region (Wang et al. 2004)."""
     return float(structural_similarity(a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False))

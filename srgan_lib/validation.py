@@ -6,7 +6,7 @@ import torch
 from .data import ImageBank
 from .degradation import shrink
 from .images import resize_bicubic, to_image, to_tensor
-from .metrics import compared, psnr
+from .metrics import protocol_psnr
 
 
 class Validation:
@@ -16,14 +16,13 @@ class Validation:
 
     def __init__(self, bank: ImageBank, scale: int, size: int = 240, shown: int = 6, degradation: str = "bicubic"):
         self.scale, self.shown = scale, shown
-        self.hr = [to_tensor(_centre(picture, size, scale)) for picture in bank]
+        self.hr = [to_tensor(centre(picture, size, scale)) for picture in bank]
         self.lr = [shrink(hr, scale, degradation, number) for number, hr in enumerate(self.hr)]
         self.bicubic = [resize_bicubic(lr, scale) for lr in self.lr]
         self.bicubic_psnr = self._mean_psnr(self.bicubic)
 
     def _mean_psnr(self, pictures) -> float:
-        pairs = zip(pictures, self.hr)
-        return float(np.mean([psnr(*(compared(p, self.scale) / 255 for p in pair)) for pair in pairs]))
+        return float(np.mean([protocol_psnr(sr, hr, self.scale) for sr, hr in zip(pictures, self.hr)]))
 
     @torch.no_grad()
     def __call__(self, generator) -> tuple[float, np.ndarray]:
@@ -34,7 +33,8 @@ class Validation:
         return self._mean_psnr(sr), np.concatenate(rows)
 
 
-def _centre(picture: np.ndarray, size: int, scale: int) -> np.ndarray:
+def centre(picture: np.ndarray, size: int, scale: int) -> np.ndarray:
+    """The middle of (H, W, C): `size` pixels a side or what there is, a multiple of the scale."""
     height, width = (min(size, side) // scale * scale for side in picture.shape[:2])
     y, x = ((side - part) // 2 for side, part in zip(picture.shape[:2], (height, width)))
     return picture[y:y + height, x:x + width]

@@ -6,7 +6,6 @@ Network interpolation between srresnet-x4 and srgan-x4, beside the blend of thei
 the features of photographs.
 """
 
-import hashlib
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 import torch
 import torch.nn.functional as F
+from experiments import bicubic, digest
 from torch import nn
 
 from srgan_lib.esrgan import interpolate
@@ -22,9 +22,10 @@ from srgan_lib.evaluation import write_json
 from srgan_lib.hub import images
 from srgan_lib.images import degrade, read_image, resize_bicubic, to_tensor
 from srgan_lib.losses import VGGLoss, find_vgg
-from srgan_lib.metrics import compared, perceptual_distance, psnr
+from srgan_lib.metrics import perceptual_distance, protocol_psnr
 from srgan_lib.models import WEIGHTS, load_generator
 from srgan_lib.tiles import fold_batch_norm
+from srgan_lib.validation import centre
 
 SETS = {"sample": "valid", "set5": "test", "set14": "test"}
 ENDS = ("srresnet-x4", "srgan-x4")
@@ -36,9 +37,7 @@ RELUS = ["1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "3_4"]
 
 def centres(name: str) -> torch.Tensor:
     """(N, 3, SIDE, SIDE): the middle of every picture of a set."""
-    pictures = [to_tensor(read_image(source)) for _, source in images(name, SETS[name])]
-    corners = [[(size - SIDE) // 2 for size in picture.shape[-2:]] for picture in pictures]
-    return torch.cat([picture[..., y:y + SIDE, x:x + SIDE] for picture, (y, x) in zip(pictures, corners)])
+    return torch.cat([to_tensor(centre(read_image(source), SIDE, 4)) for _, source in images(name, SETS[name])])
 
 
 def interpolation(vgg: VGGLoss) -> dict:
@@ -50,7 +49,7 @@ def interpolation(vgg: VGGLoss) -> dict:
         return {name: torch.cat([enlarge(picture[None]) for picture in pictures]) for name, pictures in lr.items()}
 
     def scored(sr: dict) -> dict:
-        return {name: {"psnr": mean(psnr(*(compared(x[None], 4) / 255 for x in pair)) for pair in zip(sr[name], hr[name])),
+        return {name: {"psnr": mean(protocol_psnr(a[None], b[None], 4) for a, b in zip(sr[name], hr[name])),
                        "vgg34": mean(perceptual_distance(a[None], b[None], vgg) for a, b in zip(sr[name], hr[name]))} for name in SETS}
 
     first, second = map(load_generator, ENDS)
@@ -58,9 +57,9 @@ def interpolation(vgg: VGGLoss) -> dict:
     blends = {alpha: {name: torch.lerp(walk[0][name], walk[1][name], alpha) for name in SETS} for alpha in BLENDS}
     return {"what": f"{ENDS[0]} to {ENDS[1]}; means over the central {SIDE} x {SIDE} pixels of each picture; PSNR on luma; "
                     "vgg34: distance of unit-length VGG19 features of conv3_4 after ReLU, ImageNet weights",
-            "weights": {name: digest(name) for name in ENDS},
+            "weights": {name: digest(WEIGHTS / name / "model.safetensors") for name in ENDS},
             "device": "cpu", "torch": torch.__version__, "counts": {name: len(pictures) for name, pictures in hr.items()},
-            "bicubic": scored(enlarged(lambda picture: resize_bicubic(picture, 4))),
+            "bicubic": scored(enlarged(bicubic)),
             "networks": [{"alpha": alpha, **scored(sr)} for alpha, sr in walk.items()],
             "pictures": [{"alpha": alpha, **scored(sr)} for alpha, sr in blends.items()]}
 
@@ -90,11 +89,6 @@ def activations(vgg: VGGLoss, picture: torch.Tensor) -> list[tuple[torch.Tensor,
         if isinstance(layer, nn.ReLU):
             pairs.append((before, x))
     return pairs
-
-
-def digest(name: str) -> str:
-    """Which weights were measured."""
-    return hashlib.sha256((WEIGHTS / name / "model.safetensors").read_bytes()).hexdigest()
 
 
 def mean(values) -> float:

@@ -31,7 +31,7 @@ from srgan_lib.evaluation import write_json
 from srgan_lib.hub import images
 from srgan_lib.images import crop_to_multiple, degrade, eight_bit, read_image, resize_bicubic, to_image, to_tensor, write_image
 from srgan_lib.losses import ADVERSARIAL, VGGLoss, Wasserstein, find_vgg
-from srgan_lib.metrics import checkerboard, compared, perceptual_distance, psnr, scores
+from srgan_lib.metrics import checkerboard, perceptual_distance, protocol_psnr, scores
 from srgan_lib.models import WEIGHTS, load_generator
 from srgan_lib.training import TINY, Trainer, make_accelerator, train
 from srgan_lib.validation import Validation
@@ -164,7 +164,7 @@ def mean_psnr(enlarge, bank: ImageBank) -> float:
     """Mean PSNR (luma, dB) over a bank of equal squares, enlarged in one batch."""
     hr = torch.cat([to_tensor(picture) for picture in bank])
     sr = enlarge(degrade(hr, 4))
-    return float(np.mean([psnr(*(compared(p[None], 4) / 255 for p in pair)) for pair in zip(sr, hr)]))
+    return float(np.mean([protocol_psnr(a[None], b[None], 4) for a, b in zip(sr, hr)]))
 
 
 def overfitting(bank: ImageBank, valid: ImageBank, runs: Path, every: int = 300) -> dict:

@@ -1,6 +1,5 @@
 """RRDBNet: its mathematics, its reach, the published layouts, tiles, both stages of training, and network interpolation."""
 
-import hashlib
 import json
 import pickle
 import re
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from experiments import digest
 from safetensors.torch import save_file
 from torch import nn
 
@@ -404,5 +404,5 @@ def test_names_and_the_command_line_take_it_too(tmp_path, capsys):
 
 def test_the_record_of_the_interpolation_is_of_the_shipped_weights():
     measured = json.loads((WEIGHTS / "esrgan.json").read_text())["interpolation"]["weights"]
-    assert measured == {name: hashlib.sha256((WEIGHTS / name / "model.safetensors").read_bytes()).hexdigest() for name in measured}, \
+    assert measured == {name: digest(WEIGHTS / name / "model.safetensors") for name in measured}, \
         "esrgan.json is of other weights: run tests/esrgan_record.py"

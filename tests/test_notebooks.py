@@ -23,7 +23,7 @@ LESSONS = [path for path in NOTEBOOKS if path.parent == FOLDER]
 EXECUTED = [path for path in NOTEBOOKS if path != STUDENT]
 SETUP = (ROOT / "tests" / "setup_cell.py.txt").read_text().removesuffix("\n")
 SECRETS = re.compile(r"hf_[A-Za-z]{20,}|gh[pousr]_\w{20,}|github_pat_\w{20,}|AKIA[A-Z0-9]{16}|sk-\w{20,}|-----BEGIN [A-Z ]*PRIVATE KEY")
-MACHINE_PATHS = re.compile(r"(?<![\w.])(?:/home/|/root/|/Users/|/tmp/|/work/|/mnt/|/opt/|/usr/|/var/)\w|\b[A-Z]:\\\w|site-packages")
+MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:home|root|Users|tmp|work|mnt|opt|usr|var)/\w|\b[A-Z]:\\\w|site-packages")
 BUILT_IN_VIEW = {"02_models": ("ResidualBlock", "SRResNet", "Discriminator"), "03_training": ("srresnet_step", "srgan_step"), "04_evaluation": ("psnr",),
                  "06_esrgan": ("DenseBlock", "RRDB", "RRDBNet")}
 
