@@ -154,7 +154,7 @@ def measured(release: Release, name: str) -> str:
 def figures(results: list[dict], name: str) -> str:
     """evaluate's records as a table: beside the paper's where both of its test sets are there, else a line a set."""
     if {record["data"] for record in results} >= set(TEST_SETS) and name in shipped():
-        bicubic = [{"model": "bicubic", "data": record["data"], "mean": record["bicubic"]} for record in results]
+        bicubic = [record | {"model": "bicubic", "mean": record["bicubic"]} for record in results]
         return table(bicubic + results)
     if not results:
         return "Not measured yet."

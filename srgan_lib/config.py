@@ -73,6 +73,7 @@ TINY = _profile(
     TrainConfig(blocks=2, channels=16, batch=4, hr_size=48, steps=60, learning_rate=1e-3, schedule="cosine", content="l1",
                 ema=0.9, log_every=10, valid_every=30, checkpoint_every=20),
     steps=20, learning_rate=1e-4, content="vgg22", vgg_weights="random", discriminator_channels=16, log_every=5, valid_every=10, checkpoint_every=10)
+ENLARGING = ("upsample.", "conv_up")  # where generators of one architecture differ that differ in scale
 PROFILES = {"tiny": TINY, "colab": COLAB, "paper": PAPER}
 
 
@@ -111,10 +112,23 @@ def make_generator(config: TrainConfig) -> nn.Module:
         options |= {"blocks": config.blocks, "growth": config.channels // 2}  # 64 and 32 in Wang et al. 2018
     generator = ARCHITECTURES[config.architecture](**options)
     if config.init:
-        state = load_generator(config.init).state_dict()
-        differing = sorted({k for k in {*state, *generator.state_dict()}
-                            if k not in state or k not in generator.state_dict() or state[k].shape != generator.state_dict()[k].shape})
-        if differing:
-            raise TrainingError(f"init {config.init}: another architecture, differing at {', '.join(differing[:3])}")
-        generator.load_state_dict(state)
+        start(generator, config.init)
     return generator
+
+
+def start(generator: nn.Module, init: str) -> None:
+    """Fill a generator with init's weights, in place. Raises TrainingError for an init of another architecture.
+
+    One of another scale gives all but the layers that enlarge: those that it lacks stay as they are, which is said aloud.
+    """
+    source = load_generator(init)
+    state, own = source.state_dict(), generator.state_dict()
+    differing = {key for key in {*state, *own} if key not in state or key not in own or state[key].shape != own[key].shape}
+    foreign = sorted(key for key in differing if source.scale == generator.scale or not key.startswith(ENLARGING))
+    if foreign or type(source) is not type(generator):
+        raise TrainingError(f"init {init}: another architecture, differing at {', '.join(foreign[:3]) or type(source).__name__}")
+    generator.load_state_dict(own | {key: state[key] for key in {*state} - differing})
+    if differing:
+        lacking = sorted(differing & {*own})
+        print(f"note: init {init} enlarges by {source.scale}, this generator by {generator.scale}: "
+              + (f"{', '.join(lacking)} begin at random" if lacking else f"{len(differing)} of its tensors are not needed"))

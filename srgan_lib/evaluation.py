@@ -19,8 +19,8 @@ from .models import WEIGHTS, load_generator, shipped
 RESULTS = WEIGHTS / "results.json"
 TEST_SETS = ("set5", "set14")
 PAPER = {  # Ledig et al. 2017, table 2, x4: PSNR and its own SSIM on Set5 and Set14
-    "bicubic": ((28.43, 0.8211), (25.99, 0.7486)), "srresnet-x4": ((32.05, 0.9019), (28.49, 0.8184)),
-    "srgan-x4": ((29.40, 0.8472), (26.02, 0.7397)),
+    "bicubic": ((28.43, 0.8211), (25.99, 0.7486)), "srgan-x4": ((29.40, 0.8472), (26.02, 0.7397)),
+    "srresnet-x4": ((32.05, 0.9019), (28.49, 0.8184)),
 }
 
 
@@ -31,13 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--degradation", choices=DEGRADATIONS, default="bicubic", help="how LR is made: bicubic (the protocol), or camera")
     parser.add_argument("--json", metavar="FILE", help="write the rows and means as JSON")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default=None)
-    parser.add_argument("--all", action="store_true", help="every shipped x4 model and baseline on Set5 and Set14 -> "
+    parser.add_argument("--all", action="store_true", help="every baseline and shipped model named after its scale on Set5 and Set14 -> "
                                                            "weights/results.json, example.webp, the tables of README and model cards")
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.all:
-        records = [score(model, data, 4, arguments.device) for data in TEST_SETS for model in models_x4()]
+        records = [score(model, data, scale, arguments.device) for scale, models in contestants().items() for data in TEST_SETS for model in models]
         write_json(RESULTS, records)
         print(table(records))
         restate(records)
@@ -51,10 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def models_x4() -> list[str]:
-    """The baselines and the shipped generators of scale 4, worst first as in the paper's table."""
-    names = [name for name in ("srgan-x4", "srresnet-x4") if name in shipped()]
-    return [*BASELINES, *names, *(name for name in shipped() if name.endswith("-x4") and name not in names)]
+def contestants() -> dict[int, list[str]]:
+    """{scale: the baselines and the shipped generators named after it}, x4 first, the paper's generators before others."""
+    scales = sorted({int(name[-1]) for name in shipped() if name[-3:-1] == "-x"} | {4}, key=lambda scale: (scale != 4, scale))
+    known = [name for name in PAPER if name in shipped()]
+    return {scale: [*BASELINES, *(name for name in dict.fromkeys([*known, *shipped()]) if name.endswith(f"-x{scale}"))] for scale in scales}
 
 
 def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic") -> dict:
@@ -92,13 +93,17 @@ def write_json(path: Path, value) -> None:
 
 
 def table(records: list[dict]) -> str:
-    """The README's table in Markdown: ours and the paper's, both SSIMs."""
-    means = {(record["model"], record["data"]): record["mean"] for record in records}
-    lines = ["| x4, luma | Set5 PSNR | SSIM | paper's SSIM | Set14 PSNR | SSIM | paper's SSIM |", "|---|---|---|---|---|---|---|"]
-    for model in dict.fromkeys(record["model"] for record in records):
+    """The README's tables in Markdown, one a scale: ours and, for x4, the paper's; both SSIMs."""
+    return "\n\n".join(_of_scale(scale, records) for scale in dict.fromkeys(record["scale"] for record in records))
+
+
+def _of_scale(scale: int, records: list[dict]) -> str:
+    means = {(record["model"], record["data"]): record["mean"] for record in records if record["scale"] == scale}
+    lines = [f"| x{scale}, luma | Set5 PSNR | SSIM | paper's SSIM | Set14 PSNR | SSIM | paper's SSIM |", "|---|---|---|---|---|---|---|"]
+    for model in dict.fromkeys(model for model, _ in means):
         cells = [f"{mean['psnr']:.2f} | {mean['ssim']:.4f} | {mean['paper_ssim']:.4f}" for mean in (means[model, data] for data in TEST_SETS)]
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
-        if model in PAPER:
+        if model in PAPER and scale == 4:
             cells = [f"{psnr:.2f} | - | {ssim:.4f}" for psnr, ssim in PAPER[model]]
             lines.append(f"| *the paper's {model.removesuffix('-x4')}* | " + " | ".join(cells) + " |")
     return "\n".join(lines)

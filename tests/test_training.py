@@ -262,6 +262,21 @@ def test_stage_two_starts_from_stage_one(bank, tmp_path):
         make_generator(replace(GAN, blocks=2, init=str(tmp_path / "one" / "generator")))
 
 
+@pytest.mark.parametrize("architecture, before, after, words", [
+    ("SRResNet", 4, 2, "3 of its tensors are not needed"),
+    ("SRResNet", 2, 4, "upsample.3.bias, upsample.3.weight, upsample.4.weight begin at random"),
+    ("SRResNet", 2, 3, "upsample.0.bias, upsample.0.weight begin at random"), ("RRDBNet", 4, 2, "2 of its tensors are not needed")])
+def test_a_generator_of_another_scale_gives_all_but_what_enlarges(architecture, before, after, words, tmp_path, capsys):
+    one = replace(SMALL, architecture=architecture, blocks=2, scale=before)
+    make_generator(one).save_pretrained(tmp_path / "one")
+    given, state = load_generator(tmp_path / "one").state_dict(), make_generator(replace(one, scale=after, seed=1, init=str(tmp_path / "one"))).state_dict()
+    assert words in capsys.readouterr().out
+    kept = {key for key in state if not key.startswith(("upsample.", "conv_up")) or "begin" not in words}
+    assert kept and all(torch.equal(state[key], given[key]) for key in kept)
+    with pytest.raises(TrainingError, match="another architecture, differing at"):
+        make_generator(replace(one, scale=after, blocks=1, init=str(tmp_path / "one")))
+
+
 @pytest.mark.parametrize("change, words", [
     ({"stage": "gan"}, "stage 'gan'"), ({"architecture": "UNet"}, "architecture 'UNet'"), ({"schedule": "step"}, "schedule 'step'"),
     ({"adversarial": "hinge", "stage": "srgan"}, "adversarial loss 'hinge'"), ({"content": "ssim"}, "content loss 'ssim'"),
