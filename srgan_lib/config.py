@@ -49,6 +49,7 @@ class TrainConfig:
     discriminator_every: int = 1     # D is updated in every n-th step only: n generator steps for each of the discriminator
     generator_every: int = 1         # and G: n critic steps for each of the generator (5 in Gulrajani et al. 2017)
     instance_noise: float = 0.0      # standard deviation on D's inputs, falling to 0 over the run
+    jitter: int = 0                  # pixels: the losses see SR and HR rolled by up to this, so that no grid of theirs locks onto G's
     log_every: int = 100
     valid_every: int = 1000
     checkpoint_every: int = 1000

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -60,6 +60,18 @@ def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
     """average <- decay * average + (1 - decay) * model, batch-norm statistics included."""
     pairs = [(a, m) for a, m in zip(average.state_dict().values(), model.state_dict().values()) if a.is_floating_point()]
     torch._foreach_lerp_([a for a, _ in pairs], [m for _, m in pairs], 1 - decay)
+
+
+def jittered(hr: torch.Tensor, generator, most: int) -> tuple[torch.Tensor, Callable]:
+    """HR and the generator, both rolled down and right by the same random 0 to `most` pixels; with 0, both as they are.
+
+    VGG pools and D strides on grids of 2 to 16 pixels. Patches always lie on the same place of these grids, as does the
+    generator's pixel shuffle, so that their uneven gradients add up to a checkerboard in the picture. Rolling takes the grids apart.
+    """
+    if not most:
+        return hr, generator
+    shift = torch.randint(most + 1, (2,)).tolist()
+    return torch.roll(hr, shift, (2, 3)), lambda lr: torch.roll(generator(lr), shift, (2, 3))
 
 
 class Trainer:
@@ -140,13 +152,14 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
         lr, hr = (x.to(self.accelerator.device, memory_format=torch.channels_last, non_blocking=True) for x in (lr, hr))
+        hr, generator = jittered(hr, self.forwards["generator"], config.jitter)
         if config.stage == "srresnet":
-            losses = srresnet_step(lr, hr, self.forwards["generator"], self.content, self.update)
+            losses = srresnet_step(lr, hr, generator, self.content, self.update)
         else:
             self.noise = config.instance_noise * (1 - step / config.steps)
             self.resting = resting(config, step)
-            losses = srgan_step(lr, hr, self.forwards["generator"], self.forwards["discriminator"], self.content,
-                                self.adversarial, config.adversarial_weight, self.update)
+            losses = srgan_step(lr, hr, generator, self.forwards["discriminator"], self.content, self.adversarial,
+                                config.adversarial_weight, self.update)
             self.adversarial.constrain(self.discriminator)
         self.scaler.update()
         update_ema(self.average, self.generator, min(config.ema, (1 + step) / (10 + step)))

@@ -19,7 +19,7 @@ from srgan_lib.errors import CourseError, NotFiniteError, TrainingError
 from srgan_lib.health import Health
 from srgan_lib.losses import ADVERSARIAL, BCE, adversarial_loss
 from srgan_lib.models import Discriminator, SRResNet, load_generator
-from srgan_lib.training import COLAB, PAPER, TINY, Trainer, make_accelerator, srgan_step, train, update_ema
+from srgan_lib.training import COLAB, PAPER, TINY, Trainer, jittered, make_accelerator, srgan_step, train, update_ema
 from srgan_lib.validation import Validation
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +49,7 @@ def same(a, b) -> bool:
     return all(torch.equal(value, b[network][name]) for network in a for name, value in a[network].items())
 
 
-@pytest.mark.parametrize("config", [SMALL, GAN], ids=["srresnet", "srgan"])
+@pytest.mark.parametrize("config", [SMALL, GAN, replace(GAN, jitter=7)], ids=["srresnet", "srgan", "jitter"])
 def test_interrupted_at_a_record_and_resumed_equals_uninterrupted_bit_for_bit(config, bank, tmp_path):
     finish(config, bank, tmp_path / "whole")
     for _ in train(config, bank, tmp_path / "cut", device="cpu"):
@@ -179,6 +179,28 @@ def test_ema_moves_by_one_minus_decay():
     update_ema(average, model, 0.9)
     torch.testing.assert_close(average.weight, torch.full((3,), 1.1))
     torch.testing.assert_close(average.running_mean, torch.full((3,), 0.4))
+
+
+def test_jitter_rolls_hr_and_sr_together_and_zero_changes_nothing():
+    hr, double = torch.rand(2, 3, 16, 12), nn.Upsample(scale_factor=2)
+    assert jittered(hr, double, 0) == (hr, double)
+    shifts = set()
+    for seed in range(40):
+        torch.manual_seed(seed)
+        rolled, generator = jittered(hr, double, 3)
+        at = [(down, right) for down in range(4) for right in range(4) if torch.equal(torch.roll(rolled, (-down, -right), (2, 3)), hr)]
+        shifts.update(at)
+        assert len(at) == 1 and torch.equal(torch.roll(generator(hr), (-at[0][0], -at[0][1]), (2, 3)), double(hr))
+    assert len(shifts) > 10  # of 16
+
+
+def test_jitter_changes_neither_the_loss_of_the_pixels_nor_what_is_learnt_from_them(bank):
+    lr, hr = patches(bank, 0, SMALL)
+    trainers = [Trainer(replace(SMALL, jitter=jitter), make_accelerator("cpu")) for jitter in (0, 5)]
+    losses = [float(trainer.step(lr, hr, 0)["content"]) for trainer in trainers]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    for one, other in zip(*(trainer.generator.parameters() for trainer in trainers)):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_frozen_batch_norm_keeps_the_statistics_of_its_start_and_still_learns(bank, tmp_path):
