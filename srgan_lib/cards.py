@@ -131,6 +131,7 @@ def losses(config: TrainConfig) -> str:
     content = f"{config.content} of the pixels" if config.content in ("mse", "l1") else f"{config.content} features of VGG19"
     content += " with random weights" if config.vgg_weights == "random" and config.content.startswith("vgg") else ""
     terms = [f"{config.pixel_weight:g} x l1 of the pixels"] * bool(config.pixel_weight)
+    terms += [f"{config.grid_weight:g} x what of SR - HR repeats every {config.scale} pixels"] * bool(config.grid_weight)
     terms += [f"{config.adversarial_weight:g} x {config.adversarial}"] * (config.stage == "srgan")
     return "Loss: " + ", ".join([content, *terms])
 

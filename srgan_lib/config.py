@@ -41,6 +41,7 @@ class TrainConfig:
     vgg_weights: str = "auto"
     pixel_weight: float = 0.0        # stage 2: l1 of the pixels beside a VGG loss
     total_variation: float = 0.0
+    grid_weight: float = 0.0         # of what SR - HR repeats at the generator's scale: against a checkerboard
     adversarial: str = "bce"
     adversarial_weight: float = 1e-3
     discriminator_head: str = "dense"

@@ -118,6 +118,16 @@ def total_variation(picture: torch.Tensor) -> torch.Tensor:
     return picture.diff(dim=-1).abs().mean() + picture.diff(dim=-2).abs().mean()
 
 
+def grid(error: torch.Tensor, period: int) -> torch.Tensor:
+    """How much of an error repeats every `period` pixels, as the checkerboard of an upsampler does.
+
+    In each window of 8 x 8 periods (half overlapping) the mean of each of the period**2 phases, less the mean of all of them: an error that
+    knows no grid averages out. (N, C, H, W), H and W at least 8 periods and multiples of one -> mean absolute value, scalar.
+    """
+    phases = F.avg_pool2d(F.pixel_unshuffle(error, period), 8, stride=4).unflatten(1, (-1, period**2))  # (N, C, period^2, windows)
+    return (phases - phases.mean(2, keepdim=True)).abs().mean()
+
+
 def content_loss(name: str, vgg_weights: str = "torchvision"):
     """A content loss by name -> callable (sr, hr) -> scalar. Raises LossError for an unknown name."""
     if name in ("mse", "l1"):

@@ -16,7 +16,7 @@ from .degradation import check_degradation
 from .errors import TrainingError
 from .gradients import keep_freed_memory, with_fast_gradients
 from .health import Health, first_broken
-from .losses import adversarial_loss, content_loss, total_variation
+from .losses import adversarial_loss, content_loss, grid, total_variation
 from .models import Discriminator
 from .validation import Validation
 
@@ -83,6 +83,8 @@ class Trainer:
         check_degradation(config.degradation)
         if config.frozen_batch_norm and not config.init:
             raise TrainingError("frozen_batch_norm: wants init, whose running statistics it keeps")
+        if config.grid_weight and config.hr_size < 8 * config.scale:
+            raise TrainingError(f"grid_weight: wants hr_size of {8 * config.scale} or more at scale {config.scale}, got {config.hr_size}")
         self.config, self.accelerator = config, accelerator
         if accelerator.device.type == "cpu":
             keep_freed_memory()
@@ -120,6 +122,7 @@ class Trainer:
         def content(sr, hr):
             loss = main(sr, hr)
             loss = loss + config.pixel_weight * pixels(sr, hr) if config.pixel_weight else loss
+            loss = loss + config.grid_weight * grid(sr - hr, config.scale) if config.grid_weight else loss
             return loss + config.total_variation * total_variation(sr) if config.total_variation else loss
 
         return content

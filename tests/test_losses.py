@@ -16,7 +16,7 @@ from srgan_lib import losses
 from srgan_lib.errors import LossError
 from srgan_lib.images import degrade, resize_bicubic, to_tensor
 from srgan_lib.losses import (ADVERSARIAL, BCE, CONTENT, VGG_DEPTH, VGGLoss, adversarial_loss, content_loss, find_vgg, gradient_penalty,
-                              total_variation, vgg_features)
+                              grid, total_variation, vgg_features)
 
 SR, HR = (to_tensor(photograph(32, 32, seed)) for seed in (1, 2))
 
@@ -163,6 +163,22 @@ def test_pixel_losses_by_name():
             content_loss(wrong)
     with pytest.raises(LossError, match="VGG layer"):
         vgg_features("vgg11")
+
+
+@pytest.mark.parametrize("period", [2, 4])
+def test_grid_sees_what_repeats_and_nothing_else(period):
+    phase = torch.zeros(period, period)
+    phase[0, 0] = 0.1
+    board = phase.repeat(64 // period, 64 // period).expand(2, 3, 64, 64)
+    share = 1 / period**2
+    assert grid(board, period).item() == pytest.approx(0.1 * 2 * share * (1 - share))  # by hand: one phase of 0.1, the others 0
+    assert grid(torch.roll(board, (1, 3), (2, 3)), period).item() == pytest.approx(grid(board, period).item())
+    assert grid(torch.full((1, 3, 64, 64), 0.3), period) == pytest.approx(0, abs=1e-7)
+    noise = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) - 0.5
+    assert grid(noise, period) < 0.15 * noise.abs().mean()  # 64 of them average out to an eighth
+    error = board.clone().requires_grad_(True)
+    grid(error, period).backward()
+    assert grid(error - 2 * error.grad, period) < grid(board, period)
 
 
 def test_total_variation_of_a_ramp_is_its_slope():

@@ -291,7 +291,8 @@ def test_stage_two_starts_from_stage_one(bank, tmp_path):
 def test_a_generator_of_another_scale_gives_all_but_what_enlarges(architecture, before, after, words, tmp_path, capsys):
     one = replace(SMALL, architecture=architecture, blocks=2, scale=before)
     make_generator(one).save_pretrained(tmp_path / "one")
-    given, state = load_generator(tmp_path / "one").state_dict(), make_generator(replace(one, scale=after, seed=1, init=str(tmp_path / "one"))).state_dict()
+    given = load_generator(tmp_path / "one").state_dict()
+    state = make_generator(replace(one, scale=after, seed=1, init=str(tmp_path / "one"))).state_dict()
     assert words in capsys.readouterr().out
     kept = {key for key in state if not key.startswith(("upsample.", "conv_up")) or "begin" not in words}
     assert kept and all(torch.equal(state[key], given[key]) for key in kept)
@@ -302,7 +303,8 @@ def test_a_generator_of_another_scale_gives_all_but_what_enlarges(architecture, 
 @pytest.mark.parametrize("change, words", [
     ({"stage": "gan"}, "stage 'gan'"), ({"architecture": "UNet"}, "architecture 'UNet'"), ({"schedule": "step"}, "schedule 'step'"),
     ({"adversarial": "hinge", "stage": "srgan"}, "adversarial loss 'hinge'"), ({"content": "ssim"}, "content loss 'ssim'"),
-    ({"frozen_batch_norm": True}, "wants init"), ({"hr_size": 4096}, "as large as a patch")])
+    ({"frozen_batch_norm": True}, "wants init"), ({"grid_weight": 0.5, "hr_size": 16}, "wants hr_size of"),
+    ({"hr_size": 4096}, "as large as a patch")])
 def test_a_wrong_field_is_one_sentence(change, words, bank, tmp_path):
     with pytest.raises(ValueError, match=words):
         finish(replace(SMALL, discriminator_head="pooled", **change), bank, tmp_path)
