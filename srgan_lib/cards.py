@@ -5,8 +5,9 @@ written them, the texts that no run can know: `about`, `note`, `chosen` (how the
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import pstdev
 from typing import NamedTuple
 
 from safetensors import safe_open
@@ -123,7 +124,7 @@ def trained(release: Release) -> str:
              f"stage took. {losses(config)}; Adam, learning rate {config.learning_rate:g}, {config.schedule} schedule.{cost}{'.' * bool(cost)}",
              f"The running average of the weights (EMA {config.ema:g}) is what is published. {training.get('note', '')}".strip(),
              "All fields are in `training.json`, the records in `log.jsonl`." if release.log else ""]
-    return "\n".join(filter(None, lines)) + f"\n\n```sh\n{recipe(config)}\n```"
+    return "\n".join(filter(None, lines)) + f"\n\n```sh\n{recipes(config, training.get('runs', []))}\n```"
 
 
 def losses(config: TrainConfig) -> str:
@@ -136,11 +137,20 @@ def losses(config: TrainConfig) -> str:
     return "Loss: " + ", ".join([content, *terms])
 
 
-def recipe(config: TrainConfig) -> str:
-    """The command that trains with the same settings."""
+def recipes(config: TrainConfig, runs: list[dict]) -> str:
+    """The command that trains with the same settings; of several runs, each a change of the config, one behind the other."""
+    commands, folder = [], ""
+    for number, changes in enumerate(runs, 1):
+        start = {"init": f"{folder}/generator"} if folder else {}
+        folder = f"runs/{config.stage}-{number}"
+        commands.append(recipe(replace(config, **{**changes, **start}), folder))
+    return " && \\\n".join(commands) or recipe(config)
+
+
+def recipe(config: TrainConfig, folder: str = "") -> str:
     profile = asdict(getattr(COLAB, config.stage))
     changed = [f"--set {key}={value}" for key, value in asdict(config).items() if key not in NO_DIFFERENCE and value != profile[key]]
-    words = [f"python -m srgan_lib train --data DATA --run runs/{config.stage} --stage {config.stage} --profile colab"]
+    words = [f"python -m srgan_lib train --data DATA --run {folder or f'runs/{config.stage}'} --stage {config.stage} --profile colab"]
     return " \\\n    ".join([*words, *[f"--init {config.init}"] * bool(config.init), *(" ".join(changed[at:at + 4]) for at in range(0, len(changed), 4))])
 
 
@@ -156,7 +166,7 @@ def figures(results: list[dict], name: str) -> str:
     """evaluate's records as a table: beside the paper's where both of its test sets are there, else a line a set."""
     if {record["data"] for record in results} >= set(TEST_SETS) and name in shipped():
         bicubic = [record | {"model": "bicubic", "mean": record["bicubic"]} for record in results]
-        return table(bicubic + results)
+        return f"{table(bicubic + results)}\n\n{spread(results)}"
     if not results:
         return "Not measured yet."
     lines = ["| on | PSNR | SSIM | paper's SSIM | bicubic's PSNR | SSIM | paper's SSIM |", "|---|---|---|---|---|---|---|"]
@@ -164,6 +174,15 @@ def figures(results: list[dict], name: str) -> str:
         cells = [f"{mean['psnr']:.2f} | {mean['ssim']:.4f} | {mean['paper_ssim']:.4f}" for mean in (record["mean"], record["bicubic"])]
         lines.append(f"| {public_name(record['data'])} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def spread(results: list[dict]) -> str:
+    """How far the single pictures lie apart: lowest, highest and standard deviation of their PSNR, a set after the other."""
+    parts = []
+    for record in results:
+        found = [row["psnr"] for row in record["images"]]
+        parts.append(f"{record['data']} {min(found):.2f} to {max(found):.2f} dB, standard deviation {pstdev(found):.2f} dB, {len(found)} pictures")
+    return f"PSNR of the single pictures: {'; '.join(parts)}."
 
 
 def write_card(name: str) -> None:

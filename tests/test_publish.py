@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from samples import photograph
 
 from srgan_lib import evaluation, publish
 from srgan_lib.__main__ import main
-from srgan_lib.cards import card, figures, gather, public_name, recipe
+from srgan_lib.cards import card, figures, gather, public_name, recipe, recipes
 from srgan_lib.config import COLAB, TINY
 from srgan_lib.errors import PublishError
 from srgan_lib.models import WEIGHTS, SRResNet, load_generator, shipped
@@ -166,9 +167,16 @@ def test_the_limits_follow_from_the_training(tmp_path):
 
 
 def test_the_recipe_repeats_what_differs_from_the_profile():
-    from dataclasses import replace
     text = recipe(replace(COLAB.srgan, steps=250, init="srresnet-x4"))
     assert "--set steps=250" in text and "--init srresnet-x4" in text and text.count("--set") == 1
+
+
+def test_several_runs_become_commands_that_follow_one_another():
+    text = recipes(replace(COLAB.srresnet, steps=9), [{"steps": 4}, {"steps": 5, "seed": 1, "frozen_batch_norm": True}])
+    first, second = text.split(" && \\\n")
+    assert "--run runs/srresnet-1 " in first and "--set steps=4" in first and "--init" not in first
+    assert "--run runs/srresnet-2 " in second and "--init runs/srresnet-1/generator" in second and "--set frozen_batch_norm=True" in second
+    assert recipes(COLAB.srresnet, []) == recipe(COLAB.srresnet)
 
 
 def test_public_names(tmp_path):
@@ -180,4 +188,6 @@ def test_public_names(tmp_path):
 def test_results_of_both_test_sets_stand_beside_the_papers():
     records = [r for r in json.loads(evaluation.RESULTS.read_text()) if r["model"] == "srgan-x4"]
     text = figures(records, "srgan-x4")
-    assert text.count("\n") == 5 and "*the paper's srgan*" in text and "bicubic" in text
+    assert text.count("\n|") == 5 and "*the paper's srgan*" in text and "bicubic" in text
+    worst = min(row["psnr"] for record in records for row in record["images"] if record["data"] == "set5")
+    assert f"set5 {worst:.2f} to" in text and "14 pictures" in text
