@@ -185,6 +185,20 @@ def spread(results: list[dict]) -> str:
     return f"PSNR of the single pictures: {'; '.join(parts)}."
 
 
+def shelf() -> str:
+    """The README's table of the shipped generators, from the records beside them."""
+    lines = ["| generator | network | trained for | minutes | PSNR on held-out photographs |", "|---|---|---|---|---|"]
+    for name in shipped():
+        release = gather(name)
+        training, count = release.training, sum(parameter.numel() for parameter in release.generator.parameters())
+        start = f", from {training['init']}" if training["init"] else ""
+        taught = "" if training.get("degradation", "bicubic") == "bicubic" else f" ({training['degradation']} degradation)"
+        held_out = next(record["psnr"] for record in reversed(release.log) if "psnr" in record)
+        lines.append(f"| [{name}](srgan_lib/weights/{name}/README.md) | {type(release.generator).__name__} x{release.generator.scale}, {count:,} parameters "
+                     f"| {training['steps']:,} steps of {training['batch']}{start} | {training['minutes']:.0f} | {held_out:.2f} dB{taught} |")
+    return "\n".join(lines)
+
+
 def write_card(name: str) -> None:
     """Write the README.md of a shipped model anew."""
     text = card(gather(name), name)

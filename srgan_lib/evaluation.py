@@ -111,18 +111,19 @@ def _of_scale(scale: int, records: list[dict]) -> str:
 
 def restate(records: list[dict]) -> None:
     """Carry the figures to wherever they are stated: the README, each shipped model's card, and the example picture."""
-    from .cards import write_card  # it needs this module's table
+    from .cards import shelf, write_card  # they need this module's table
     for name in shipped():
         write_card(name)
     readme = WEIGHTS.parent.parent / "README.md"
-    if not put_between_markers(readme, table(records)):
-        print(f"{readme}: no results markers in it, left as it is", file=sys.stderr)
+    for marker, text in (("results", table(records)), ("weights", shelf())):
+        if not put_between_markers(readme, text, marker):
+            print(f"{readme}: no {marker} markers in it, left as it is", file=sys.stderr)
     write_image(strip(example()), WEIGHTS / "example.webp", lossless=True)
 
 
-def put_between_markers(path: Path, text: str) -> bool:
+def put_between_markers(path: Path, text: str, marker: str = "results") -> bool:
     """Replace what stands between `<!-- results -->` and `<!-- /results -->` -> whether the markers were there."""
-    begin, end = "<!-- results -->", "<!-- /results -->"
+    begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
     if not path.is_file() or begin not in path.read_text():
         return False
     before, rest = path.read_text().split(begin, 1)

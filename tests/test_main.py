@@ -151,7 +151,9 @@ def test_the_readme_states_what_results_json_holds():
     from srgan_lib.evaluation import RESULTS, table
     if not RESULTS.is_file():
         pytest.skip("no results yet")
-    assert table(json.loads(RESULTS.read_text())) in (ROOT / "README.md").read_text()
+    from srgan_lib.cards import shelf
+    readme = (ROOT / "README.md").read_text()
+    assert table(json.loads(RESULTS.read_text())) in readme and shelf() in readme
 
 
 @pytest.mark.parametrize("name", shipped())
