@@ -166,7 +166,7 @@ def figures(results: list[dict], name: str) -> str:
     """evaluate's records as a table: beside the paper's where both of its test sets are there, else a line a set."""
     if {record["data"] for record in results} >= set(TEST_SETS) and name in shipped():
         bicubic = [record | {"model": "bicubic", "mean": record["bicubic"]} for record in results]
-        return f"{table(bicubic + results)}\n\n{spread(results)}"
+        return f"{table(bicubic + results)}\n\n{extremes(results)}"
     if not results:
         return "Not measured yet."
     lines = ["| on | PSNR | SSIM | paper's SSIM | bicubic's PSNR | SSIM | paper's SSIM |", "|---|---|---|---|---|---|---|"]
@@ -176,7 +176,7 @@ def figures(results: list[dict], name: str) -> str:
     return "\n".join(lines)
 
 
-def spread(results: list[dict]) -> str:
+def extremes(results: list[dict]) -> str:
     """How far the single pictures lie apart: lowest, highest and standard deviation of their PSNR, a set after the other."""
     parts = []
     for record in results:
