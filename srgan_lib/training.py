@@ -65,8 +65,8 @@ def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
 def jittered(hr: torch.Tensor, generator, most: int) -> tuple[torch.Tensor, Callable]:
     """HR and the generator, both rolled down and right by the same random 0 to `most` pixels; with 0, both as they are.
 
-    VGG pools and D strides on grids of 2 to 16 pixels. Patches always lie on the same place of these grids, as does the
-    generator's pixel shuffle, so that their uneven gradients add up to a checkerboard in the picture. Rolling takes the grids apart.
+    VGG pools and D strides on grids of 2 to 16 pixels, and a patch always lies on the same place of them, as does the generator's
+    pixel shuffle. Rolling takes these grids apart. What was seen of it: fewer second lines beside edges; `grid_weight` removes the checkerboard.
     """
     if not most:
         return hr, generator
@@ -85,6 +85,8 @@ class Trainer:
             raise TrainingError("frozen_batch_norm: wants init, whose running statistics it keeps")
         if config.grid_weight and config.hr_size < 8 * config.scale:
             raise TrainingError(f"grid_weight: wants hr_size of {8 * config.scale} or more at scale {config.scale}, got {config.hr_size}")
+        if config.jitter < 0:
+            raise TrainingError(f"jitter {config.jitter}: want 0 or a number of pixels")
         self.config, self.accelerator = config, accelerator
         if accelerator.device.type == "cpu":
             keep_freed_memory()

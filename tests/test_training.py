@@ -304,7 +304,7 @@ def test_a_generator_of_another_scale_gives_all_but_what_enlarges(architecture, 
     ({"stage": "gan"}, "stage 'gan'"), ({"architecture": "UNet"}, "architecture 'UNet'"), ({"schedule": "step"}, "schedule 'step'"),
     ({"adversarial": "hinge", "stage": "srgan"}, "adversarial loss 'hinge'"), ({"content": "ssim"}, "content loss 'ssim'"),
     ({"frozen_batch_norm": True}, "wants init"), ({"grid_weight": 0.5, "hr_size": 16}, "wants hr_size of"),
-    ({"hr_size": 4096}, "as large as a patch")])
+    ({"hr_size": 4096}, "as large as a patch"), ({"jitter": -1}, "want 0 or a number of pixels")])
 def test_a_wrong_field_is_one_sentence(change, words, bank, tmp_path):
     with pytest.raises(ValueError, match=words):
         finish(replace(SMALL, discriminator_head="pooled", **change), bank, tmp_path)
