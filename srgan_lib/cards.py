@@ -42,6 +42,19 @@ class Release(NamedTuple):
     log: list[dict]
     results: list[dict]
 
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.generator.parameters())
+
+    @property
+    def degradation(self) -> str:
+        return self.training.get("degradation", "bicubic")
+
+    @property
+    def held_out(self) -> float | None:
+        """The last PSNR on held-out pictures, dB; None where the log has none."""
+        return next((record["psnr"] for record in reversed(self.log) if "psnr" in record), None)
+
 
 def gather(folder: str | Path, data: str | None = None) -> Release:
     """Read a folder of weights or a run folder, which holds its weights in generator/.
@@ -86,7 +99,7 @@ def _read(path: Path, otherwise):
 def card(release: Release, name: str, code: str = "") -> str:
     """The card in Markdown for a model called `name`; code: the address of the library, if it is known."""
     training = release.training
-    stage, learnt = training.get("stage", ""), CLEAN if training.get("degradation", "bicubic") == "bicubic" else CAMERA
+    stage, learnt = training.get("stage", ""), CLEAN if release.degradation == "bicubic" else CAMERA
     heads = {"How it was trained": trained(release), "How good it is": measured(release, name),
              "Limits": training.get("limits") or (learnt if stage else "") + LIMITS[stage],
              "Data and attribution": training.get("data") or UNKNOWN_DATA,
@@ -101,11 +114,10 @@ def card(release: Release, name: str, code: str = "") -> str:
 def architecture(release: Release) -> str:
     """Its class, size, scale and precision in one sentence."""
     generator = release.generator
-    parameters = sum(parameter.numel() for parameter in generator.parameters())
-    papers = " The paper's generator (Ledig et al. 2017, fig. 4)." if parameters == 1_549_462 else ""
+    papers = " The paper's generator (Ledig et al. 2017, fig. 4)." if release.parameters == 1_549_462 else ""
     with safe_open(release.weights / "model.safetensors", "pt") as stored:
         kinds = {str(stored.get_tensor(name).dtype).removeprefix("torch.") for name in stored.keys()} - {"int64"}
-    return f"{type(generator).__name__}, {parameters:,} parameters in {' and '.join(sorted(kinds))}, x{generator.scale}.{papers}"
+    return f"{type(generator).__name__}, {release.parameters:,} parameters in {' and '.join(sorted(kinds))}, x{generator.scale}.{papers}"
 
 
 def trained(release: Release) -> str:
@@ -141,9 +153,9 @@ def recipes(config: TrainConfig, runs: list[dict]) -> str:
     """The command that trains with the same settings; of several runs, each a change of the config, one behind the other."""
     commands, folder = [], ""
     for number, changes in enumerate(runs, 1):
-        start = {"init": f"{folder}/generator"} if folder else {}
+        init = f"{folder}/generator" if folder else config.init
         folder = f"runs/{config.stage}-{number}"
-        commands.append(recipe(replace(config, **{**changes, **start}), folder))
+        commands.append(recipe(replace(config, **changes, init=init), folder))
     return " && \\\n".join(commands) or recipe(config)
 
 
@@ -156,7 +168,7 @@ def recipe(config: TrainConfig, folder: str = "") -> str:
 
 def measured(release: Release, name: str) -> str:
     """The figures between the markers that `evaluate --all` fills, the last PSNR on held-out pictures, how weights were chosen."""
-    held_out = next((f"On held-out pictures while training: {record['psnr']:.2f} dB." for record in reversed(release.log) if "psnr" in record), "")
+    held_out = "" if release.held_out is None else f"On held-out pictures while training: {release.held_out:.2f} dB."
     scored = f"x{release.generator.scale}, luma, {release.generator.scale} pixels shaved; computed by `python -m srgan_lib evaluate`."
     lines = filter(None, (scored, held_out, release.training.get("chosen")))
     return " ".join(lines) + f"\n\n<!-- results -->\n{figures(release.results, name)}\n<!-- /results -->"
@@ -190,12 +202,11 @@ def shelf() -> str:
     lines = ["| generator | network | trained for | minutes | PSNR on held-out photographs |", "|---|---|---|---|---|"]
     for name in shipped():
         release = gather(name)
-        training, count = release.training, sum(parameter.numel() for parameter in release.generator.parameters())
+        training, network = release.training, f"{type(release.generator).__name__} x{release.generator.scale}, {release.parameters:,} parameters"
         start = f", from {training['init']}" if training["init"] else ""
-        taught = "" if training.get("degradation", "bicubic") == "bicubic" else f" ({training['degradation']} degradation)"
-        held_out = next(record["psnr"] for record in reversed(release.log) if "psnr" in record)
-        lines.append(f"| [{name}](srgan_lib/weights/{name}/README.md) | {type(release.generator).__name__} x{release.generator.scale}, {count:,} parameters "
-                     f"| {training['steps']:,} steps of {training['batch']}{start} | {training['minutes']:.0f} | {held_out:.2f} dB{taught} |")
+        taught = "" if release.degradation == "bicubic" else f" ({release.degradation} degradation)"
+        lines.append(f"| [{name}](srgan_lib/weights/{name}/README.md) | {network} | {training['steps']:,} steps of {training['batch']}{start} "
+                     f"| {training['minutes']:.0f} | {release.held_out:.2f} dB{taught} |")
     return "\n".join(lines)
 
 

@@ -53,9 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def contestants() -> dict[int, list[str]]:
     """{scale: the baselines and the shipped generators named after it}, x4 first, the paper's generators before others."""
-    scales = sorted({int(name[-1]) for name in shipped() if name[-3:-1] == "-x"} | {4}, key=lambda scale: (scale != 4, scale))
-    known = [name for name in PAPER if name in shipped()]
-    return {scale: [*BASELINES, *(name for name in dict.fromkeys([*known, *shipped()]) if name.endswith(f"-x{scale}"))] for scale in scales}
+    found = {4: [*BASELINES]}
+    for name in dict.fromkeys([*PAPER, *shipped()]):
+        if name in shipped() and name[-3:-1] == "-x":
+            found.setdefault(int(name[-1]), [*BASELINES]).append(name)
+    return found
 
 
 def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic") -> dict:

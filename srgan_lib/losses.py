@@ -1,6 +1,7 @@
 """Content losses and adversarial losses, by name (Ledig et al. 2017, eq. 3-6)."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -126,6 +127,18 @@ def grid(error: torch.Tensor, period: int) -> torch.Tensor:
     """
     phases = F.avg_pool2d(F.pixel_unshuffle(error, period), 8, stride=4).unflatten(1, (-1, period**2))  # (N, C, period^2, windows)
     return (phases - phases.mean(2, keepdim=True)).abs().mean()
+
+
+def jittered(hr: torch.Tensor, generator, most: int) -> tuple[torch.Tensor, Callable]:
+    """HR and the generator, both rolled down and right by the same random 0 to `most` pixels; with 0, both as they are.
+
+    VGG pools and D strides on grids of 2 to 16 pixels, and a patch always lies on the same place of them, as does the generator's
+    pixel shuffle. Rolling takes these grids apart. What was seen of it: fewer second lines beside edges; `grid_weight` removes the checkerboard.
+    """
+    if not most:
+        return hr, generator
+    shift = torch.randint(most + 1, (2,)).tolist()
+    return torch.roll(hr, shift, (2, 3)), lambda lr: torch.roll(generator(lr), shift, (2, 3))
 
 
 def content_loss(name: str, vgg_weights: str = "torchvision"):

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from .degradation import check_degradation
 from .errors import TrainingError
 from .gradients import keep_freed_memory, with_fast_gradients
 from .health import Health, first_broken
-from .losses import adversarial_loss, content_loss, grid, total_variation
+from .losses import adversarial_loss, content_loss, grid, jittered, total_variation
 from .models import Discriminator
 from .validation import Validation
 
@@ -60,18 +60,6 @@ def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
     """average <- decay * average + (1 - decay) * model, batch-norm statistics included."""
     pairs = [(a, m) for a, m in zip(average.state_dict().values(), model.state_dict().values()) if a.is_floating_point()]
     torch._foreach_lerp_([a for a, _ in pairs], [m for _, m in pairs], 1 - decay)
-
-
-def jittered(hr: torch.Tensor, generator, most: int) -> tuple[torch.Tensor, Callable]:
-    """HR and the generator, both rolled down and right by the same random 0 to `most` pixels; with 0, both as they are.
-
-    VGG pools and D strides on grids of 2 to 16 pixels, and a patch always lies on the same place of them, as does the generator's
-    pixel shuffle. Rolling takes these grids apart. What was seen of it: fewer second lines beside edges; `grid_weight` removes the checkerboard.
-    """
-    if not most:
-        return hr, generator
-    shift = torch.randint(most + 1, (2,)).tolist()
-    return torch.roll(hr, shift, (2, 3)), lambda lr: torch.roll(generator(lr), shift, (2, 3))
 
 
 class Trainer:

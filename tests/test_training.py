@@ -17,9 +17,9 @@ from srgan_lib.config import learning_rate, make_generator, resting
 from srgan_lib.data import ImageBank, images, patches
 from srgan_lib.errors import CourseError, NotFiniteError, TrainingError
 from srgan_lib.health import Health
-from srgan_lib.losses import ADVERSARIAL, BCE, adversarial_loss
+from srgan_lib.losses import ADVERSARIAL, BCE, adversarial_loss, jittered
 from srgan_lib.models import Discriminator, SRResNet, load_generator
-from srgan_lib.training import COLAB, PAPER, TINY, Trainer, jittered, make_accelerator, srgan_step, train, update_ema
+from srgan_lib.training import COLAB, PAPER, TINY, Trainer, make_accelerator, srgan_step, train, update_ema
 from srgan_lib.validation import Validation
 
 ROOT = Path(__file__).parent.parent
