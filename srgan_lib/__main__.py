@@ -11,14 +11,14 @@ import warnings
 from importlib import import_module
 
 COMMANDS = {  # name: (module with add_arguments(parser) and run(arguments) -> exit code, what it does)
-    "upscale": ("inference", "Upscale pictures, folders and videos."),
-    "train": ("commands", "Train one stage, or go on with it after a stop."),
-    "evaluate": ("evaluation", "Score a model or a baseline against ground truth."),
-    "benchmark": ("benchmark", "Measure this machine: data, training steps, inference."),
-    "grade": ("grading", "Grade assignment notebooks."),
-    "demo": ("demo", "Serve a page that enlarges pictures in the browser."),
-    "publish": ("publish", "Put a trained generator on the Hub, with a model card."),
-    "export": ("export", "Write a generator as ONNX, for pictures of any size."),
+    "upscale": ("apps.upscale", "Upscale pictures, folders and videos."),
+    "train": ("apps.train", "Train one stage, or go on with it after a stop."),
+    "evaluate": ("apps.evaluate", "Score a model or a baseline against ground truth."),
+    "benchmark": ("apps.benchmark", "Measure this machine: data, training steps, inference."),
+    "grade": ("grading.grade", "Grade assignment notebooks."),
+    "demo": ("apps.demo", "Serve a page that enlarges pictures in the browser."),
+    "publish": ("apps.publish", "Put a trained generator on the Hub, with a model card."),
+    "export": ("apps.export", "Write a generator as ONNX, for pictures of any size."),
 }
 
 

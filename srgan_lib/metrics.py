@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from skimage.metrics import structural_similarity
 from tqdm import tqdm
 
-from .degradation import shrink
+from .data import shrink
 from .images import Picture, crop_to_multiple, eight_bit, luma, open_picture, resize_bicubic, to_tensor
 
 BASELINES = ("nearest", "bilinear", "bicubic")
@@ -97,7 +97,7 @@ def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, 
     HR is cropped to a multiple of the scale, degraded, upscaled and compared under the protocol. degradation: "bicubic", or
     "camera", whose damage to a picture is drawn from the picture's number. Raises DataError for another.
     """
-    from .inference import enlarge
+    from .upscaling import enlarge
     rows = []
     pictures = tqdm(list(pictures), "scoring", unit=" pictures", disable=not progress, leave=False, delay=1)
     for number, (name, source) in enumerate(pictures):

@@ -11,7 +11,7 @@ from address import ROOT, address, places, stored
 from PIL import Image
 
 from srgan_lib.__main__ import main
-from srgan_lib.checkpoint import read_log
+from srgan_lib.training import read_log
 from srgan_lib.models import SRResNet, shipped
 
 TINY = ["--profile", "tiny", "--device", "cpu", "--set", "steps=4", "--set", "log_every=2", "--set", "blocks=1", "--set", "channels=8"]
@@ -129,7 +129,7 @@ def test_importing_the_library_imports_no_torch():
 
 
 def test_benchmark_runs_and_writes_its_fields(tmp_path, monkeypatch):
-    from srgan_lib import benchmark
+    from srgan_lib.apps import benchmark
     out = tmp_path / "benchmark.json"
     assert main(["benchmark", "--quick", "--device", "cpu", "--json", str(out)]) == 0
     record = json.loads(out.read_text())
@@ -148,10 +148,10 @@ def test_one_address_everywhere():
 
 
 def test_the_readme_states_what_results_json_holds():
-    from srgan_lib.evaluation import RESULTS, table
+    from srgan_lib.apps.tables import RESULTS, table
     if not RESULTS.is_file():
         pytest.skip("no results yet")
-    from srgan_lib.cards import shelf
+    from srgan_lib.apps.cards import shelf
     readme = (ROOT / "README.md").read_text()
     assert table(json.loads(RESULTS.read_text())) in readme and shelf() in readme
 
@@ -159,7 +159,8 @@ def test_the_readme_states_what_results_json_holds():
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_weights_give_the_stated_numbers(name, dev_data):
     """On Set5, to a hundredth of a decibel."""
-    from srgan_lib.evaluation import RESULTS, score
+    from srgan_lib.apps.evaluate import score
+    from srgan_lib.apps.tables import RESULTS
     stated = {(r["model"], r["data"]): r["mean"] for r in json.loads(RESULTS.read_text())}
     if (name, "set5") not in stated:
         pytest.skip(f"{name} was scored otherwise: see its card")

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srgan_lib import metrics
-from srgan_lib.hub import images
+from srgan_lib.data import images
 from srgan_lib.images import crop_to_multiple, degrade, luma, resize_bicubic, to_image, to_tensor
 from srgan_lib.metrics import baseline, checkerboard, compared, evaluate, mean, paper_ssim, psnr, scores, ssim
 from srgan_lib.models import SRResNet

@@ -174,7 +174,7 @@ def test_every_definition_is_soon_followed_by_its_proof(path):
 def library() -> dict[str, list[str]]:
     """Name -> the syntax trees under that name: annotations count, docstrings, comments and layout do not."""
     trees: dict[str, list[str]] = {}
-    for path in sorted((ROOT / "srgan_lib").glob("*.py")):
+    for path in sorted((ROOT / "srgan_lib").rglob("*.py")):
         for node in definitions(ast.parse(path.read_text())):
             trees.setdefault(node.name, []).append(tree(node))
     return trees

@@ -26,10 +26,10 @@ CALLS = {
     "reads the solution": ("return open(COURSE + '/notebooks/assignment/solution.ipynb').read()", "FileNotFoundError"),
     "reads a neighbour's notebook": ("return open(NEIGHBOUR).read()", "FileNotFoundError"),
     "imports the library's answer": ("from srgan_lib.images import luma as answer; return answer(rgb)", "ModuleNotFoundError"),
-    "imports the tests' references": ("from srgan_lib.trial import EXERCISES; return EXERCISES", "ModuleNotFoundError"),
+    "imports the tests' references": ("from srgan_lib.grading.trial import EXERCISES; return EXERCISES", "ModuleNotFoundError"),
     "finds answers in memory": (
         "import gc; return [o for o in gc.get_objects() if type(o).__name__ == 'function' and o.__name__ in ('studio_luma', 'attempt')][0](rgb)", "IndexError"),
-    "writes beside itself": ("open(COURSE + '/owned', 'w').write('x')", "FileNotFoundError"),
+    "writes beside itself": ("open(COURSE + '/owned', 'w').write('x')", "FileNotFoundError|OSError|PermissionError"),
     "writes into Python": ("open(torch.__file__, 'a').write('x')", "OSError|PermissionError"),
     "writes into the home folder": ("open(HOME + '/owned', 'w').write('x')", "FileNotFoundError|OSError|PermissionError"),
     "fills the disk": ("file = open('big', 'wb')\n    while True: file.write(bytes(1 << 20))", "OSError|signal 25"),

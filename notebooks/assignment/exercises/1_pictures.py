@@ -7,7 +7,7 @@ mistakes, so that the one that was made can be named.
 import torch
 import torch.nn.functional as F
 
-from srgan_lib.trial import Either, Trial, exercise
+from srgan_lib.grading.trial import Either, Trial, exercise
 
 
 def weighted(rgb: torch.Tensor, red: float, green: float, blue: float, offset: float = 0.0) -> torch.Tensor:

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srgan_lib.sandbox import filled
-from srgan_lib.trial import Either, Failed, Trial, difference, exercise, same, shape_difference
+from srgan_lib.grading.sandbox import filled
+from srgan_lib.grading.trial import Either, Failed, Trial, difference, exercise, same, shape_difference
 
 CHOICES = [{"bias": bias, **slopes} for bias in (True, False) for slopes in (
     {}, {"slopes": True}, {"slopes": True, "early": True})]

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srgan_lib.sandbox import PlainSGD, hinge, hinge_generator, light
-from srgan_lib.trial import Either, Trial, copied, exercise
+from srgan_lib.grading.sandbox import PlainSGD, hinge, hinge_generator, light
+from srgan_lib.grading.trial import Either, Trial, copied, exercise
 
 
 def make_gan(trial: Trial, scale: int, side: int) -> SimpleNamespace:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srgan_lib.trial import Either, Failed, Trial, computes, exercise
+from srgan_lib.grading.trial import Either, Failed, Trial, computes, exercise
 
 
 def weighted(rgb: torch.Tensor, red: float, green: float, blue: float, offset: float = 0.0) -> torch.Tensor:

@@ -1,0 +1,237 @@
+"""A page in the browser: drop a picture, choose a model, compare before and after, download; the command `demo`.
+
+gradio is needed for this room alone. In a notebook call `launch()`. A Hub Space of the kind "gradio" wants an app.py of two
+lines, `from srgan_lib.apps.demo import launch` and `launch()`; one of the kind "docker" runs `python -m srgan_lib demo`.
+"""
+
+import argparse
+import html
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from inspect import signature
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import CourseError, ImageError
+from ..images import Picture, open_picture
+from ..models import shipped
+from ..upscaling import Upscaler
+from ..upscaling.files import save
+from ..upscaling.tiles import seconds_per_pixel
+
+MOST_BYTES, MOST_PIXELS = 32 * 2**20, 6_000_000  # of an upload; at x4 the result has 96 megapixels
+MOST_SECONDS = 300   # of computing for one picture
+MOST_WAITING = 10    # requests in the queue; the next one is refused
+MOST_VISITORS = 50   # whose pictures are held in memory; the oldest is forgotten
+KEPT_SECONDS = 600   # then a picture is forgotten and its result deleted
+PREVIEW = 1600       # longest side in the slider; the download has every pixel
+POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"  # the browser may ask nobody but this server
+INTRODUCTION = f"""# Enlarge a picture
+Drop a picture of up to {MOST_PIXELS / 1e6:.0f} megapixels and {MOST_BYTES >> 20} MB, choose a model, press the button, move the slider. The download has every pixel, and
+keeps transparency, colour profile and EXIF. Pictures and results are deleted after {KEPT_SECONDS // 60} minutes. What looks like new detail is the
+network's guess: it proves nothing about a face, a document or an X-ray."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT, else the first free one from 7860 on")
+    parser.add_argument("--share", action="store_true", help="a public address too, by way of gradio's own servers")
+    parser.add_argument("--model", action="append", default=[], help="a folder or Hub repo to offer beside the shipped models; may be repeated")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an orderly end, which deletes the temporary files
+    try:
+        launch(arguments.port, arguments.share, arguments.model)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
+
+
+def launch(port: int | None = None, share: bool = False, models: Sequence[str] = (), **options):
+    """Serve the page: beneath the cell in a notebook, elsewhere until interrupted. Returns gradio's Blocks.
+
+    It listens on 127.0.0.1 unless GRADIO_SERVER_NAME says otherwise, and is public only when `share` asks for it. models:
+    folders or Hub repos to offer beside the shipped ones; options: for gradio's `launch`. Raises CourseError where gradio
+    is missing or the port cannot be had.
+    """
+    if port is not None and not 0 < port < 65536:
+        raise CourseError(f"--port {port}: want a number from 1 to 65535")
+    blocks = page(models)
+    settings = {"server_port": port, "share": share, "ssr_mode": False, "max_file_size": MOST_BYTES, "state_session_capacity": MOST_VISITORS}
+    if not (share or os.environ.get("SPACE_ID")):
+        from starlette.middleware import Middleware
+        settings["app_kwargs"] = {"middleware": [Middleware(Private)]}
+    if "run_history" in signature(blocks.launch).parameters:  # gradio 6 offers to keep runs on the Hub
+        settings["run_history"] = False
+    try:
+        blocks.launch(**{**settings, **options})
+    except OSError as error:
+        raise CourseError(f"the page cannot be served: {error}") from None
+    return blocks
+
+
+def page(models: Sequence[str] = ()):
+    """The page as gradio Blocks, not yet served. Raises CourseError where gradio is missing."""
+    gradio, folder, names = _gradio(), temporary_folder(), [*models, *shipped()]
+
+    def compute(dropped, model, progress=gradio.Progress()):
+        shown, result, text = enlarge(dropped, model, folder, progress)
+        return shown, gradio.DownloadButton(value=result, interactive=bool(result)), text
+
+    with gradio.Blocks(title="Enlarge a picture", analytics_enabled=False) as blocks:
+        gradio.Markdown(INTRODUCTION)
+        dropped = gradio.State(time_to_live=KEPT_SECONDS)
+        with gradio.Row():
+            file = gradio.File(label="Picture", elem_id="picture", height=140)
+            with gradio.Column():
+                model = gradio.Dropdown(names, value=names[0] if models else "srgan-x4", label="Model", elem_id="model")
+                start = gradio.Button("Enlarge", variant="primary", elem_id="start")
+        status = gradio.HTML(elem_id="status")
+        slider = gradio.ImageSlider(label="Bicubic on the left, the network on the right", interactive=False, elem_id="slider")
+        download = gradio.DownloadButton("Download", interactive=False, elem_id="download")
+        file.change(receive, file, [dropped, status], api_name="receive", concurrency_limit=2)
+        start.click(compute, [dropped, model], [slider, download, status], api_name="enlarge", concurrency_limit=1)
+    return blocks.queue(max_size=MOST_WAITING)
+
+
+def receive(path: str | None) -> tuple[tuple[str, Picture] | None, str]:
+    """Decode an upload -> ((name without suffix, picture) or None, one sentence as HTML).
+
+    The file is left to `sweep`: gradio keeps equal uploads of several visitors as one.
+    """
+    if path is None:
+        return None, ""
+    name = Path(path).name
+    try:
+        picture = open_picture(path, MOST_PIXELS)
+        return (Path(name).stem, picture), _paragraph("{1} x {0} pixels".format(*picture.rgb.shape))
+    except ImageError as error:
+        return None, _paragraph(str(error).replace(str(path), name))
+
+
+def enlarge(dropped: tuple[str, Picture] | None, model: str, folder: Path, report: Callable[[float], object]) -> tuple:
+    """-> ((file before, file after), file of the result, one sentence as HTML); None for the files where something is wrong.
+
+    Before and after are small enough for a page; `report` is told the share that is done after each tile.
+    """
+    if dropped is None:
+        return None, None, _paragraph(f"drop a picture first (it is forgotten after {KEPT_SECONDS // 60} minutes)")
+    (name, picture), began = dropped, time.monotonic()
+    try:
+        upscaler = _upscaler(model)
+        upscaler.report = report
+        image = upscaler(picture)
+        own = Path(tempfile.mkdtemp(dir=folder))
+        result = own / f"{name}-x{upscaler.scale}.png"
+        save(image, str(result))
+    except CourseError as error:
+        return None, None, _paragraph(str(error))
+    shown = str(own / "before.png"), str(own / "after.png")
+    for preview, file in zip(previews(picture, image), shown):  # gradio would write equal pictures of two visitors into one file
+        preview.save(file, compress_level=1)
+    text = f"{image.size[0]} x {image.size[1]} pixels with {model}, {time.monotonic() - began:.1f} s"
+    return shown, str(result), _paragraph(text)
+
+
+class Watched(Upscaler):
+    """An upscaler that reports after each tile, and raises ImageError once MOST_SECONDS do not suffice."""
+
+    report: Callable[[float], object]
+
+    def run(self, lr, keep, tile=None, progress=False):
+        pixels, began, done = lr.shape[-2] * lr.shape[-1], time.monotonic(), 0
+        expected = seconds_per_pixel(self.networks[-1], 96) * pixels if pixels > 500_000 else 0
+
+        def kept(sr, top, left):
+            nonlocal done
+            keep(sr, top, left)
+            done += sr.shape[-2] * sr.shape[-1] / self.scale**2 / pixels
+            self.report(done)
+            check(time.monotonic() - began if done < 1 else 0)
+
+        check(expected)
+        super().run(lr, kept, tile, progress)
+
+
+def check(seconds: float) -> None:
+    """Raise ImageError for more than MOST_SECONDS."""
+    if seconds > MOST_SECONDS:
+        raise ImageError(f"this picture takes longer than {MOST_SECONDS} s here; drop a smaller one, or use the command line, which has no limit")
+
+
+@lru_cache(maxsize=2)
+def _upscaler(model: str) -> Watched:
+    return Watched(model)
+
+
+def previews(picture: Picture, image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """The picture enlarged by bicubic, and the result, both RGB and at most PREVIEW pixels a side."""
+    factor = min(1, PREVIEW / max(image.size))
+    size = [max(1, round(factor * side)) for side in image.size]
+    if image.mode == "I;16":
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    before = Image.fromarray(picture.rgb).resize(size, Image.Resampling.BICUBIC)
+    before.info.update({"icc_profile": picture.icc} if picture.icc else {})
+    return before, image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+
+
+class Private:
+    """ASGI middleware: every answer carries POLICY."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        async def with_policy(message):
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"content-security-policy", POLICY)]
+            await send(message)
+
+        await self.app(scope, receive, with_policy)
+
+
+@lru_cache(maxsize=1)
+def temporary_folder() -> Path:
+    """Where this process keeps uploads and results: swept by a thread, deleted when the process ends. gradio is told."""
+    folder = tempfile.TemporaryDirectory(prefix="srgan-demo-", ignore_cleanup_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = folder.name
+
+    def sweep_now_and_then():
+        while True:
+            time.sleep(min(30, KEPT_SECONDS / 2))
+            sweep(Path(folder.name), KEPT_SECONDS)
+
+    threading.Thread(target=sweep_now_and_then, daemon=True).start()
+    return Path(folder.name)
+
+
+def sweep(folder: Path, seconds: float) -> None:
+    """Delete files, and folders that are empty, in which nothing has changed for so long."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before it
+        try:
+            if time.time() - path.stat().st_ctime > seconds:
+                path.rmdir() if path.is_dir() else path.unlink()
+        except OSError:  # not empty, or gone already
+            continue
+
+
+def _paragraph(sentence: str) -> str:
+    return f"<p>{html.escape(sentence[:1].upper() + sentence[1:])}.</p>"
+
+
+def _gradio():
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    try:
+        import gradio
+    except ImportError:
+        raise CourseError("the page needs gradio, which is not installed: pip install gradio") from None
+    return gradio

@@ -1,0 +1,101 @@
+"""The command `evaluate`: one model on one set, or everything that the README and the model cards state."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from ..data import DEGRADATIONS, images
+from ..errors import ModelError
+from ..figures import strip
+from ..images import crop_to_multiple, degrade, read_image, resize_bicubic, to_image, to_tensor, write_image
+from ..metrics import BASELINES, evaluate, mean
+from ..models import WEIGHTS, load_generator, shipped
+from ..upscaling import enlarge
+from .cards import shelf, write_card
+from .tables import PAPER, RESULTS, TEST_SETS, put_between_markers, table, write_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help=f"shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, PSNR,GAN,ALPHA, or {', '.join(BASELINES)}")
+    parser.add_argument("--data", help="named set or folder; the pictures are the HR ground truth")
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="default: the model's, 4 for a baseline")
+    parser.add_argument("--degradation", choices=DEGRADATIONS, default="bicubic", help="how LR is made: bicubic (the protocol), or camera")
+    parser.add_argument("--json", metavar="FILE", help="write the rows and means as JSON")
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default=None)
+    parser.add_argument("--all", action="store_true", help="every baseline and shipped model named after its scale on Set5 and Set14 -> "
+                                                           "weights/results.json, example.webp, the tables of README and model cards")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.all:
+        records = [score(model, data, scale, arguments.device) for scale, models in contestants().items() for data in TEST_SETS for model in models]
+        write_json(RESULTS, records)
+        print(table(records))
+        restate(records)
+        return 0
+    if not arguments.model or not arguments.data:
+        raise ModelError("evaluate: want --model and --data, or --all")
+    record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation)
+    print_rows(record)
+    if arguments.json:
+        write_json(Path(arguments.json), record)
+    return 0
+
+
+def contestants() -> dict[int, list[str]]:
+    """{scale: the baselines and the shipped generators named after it}, x4 first, the paper's generators before others."""
+    found = {4: [*BASELINES]}
+    for name in dict.fromkeys([*PAPER, *shipped()]):
+        if name in shipped() and name[-3:-1] == "-x":
+            found.setdefault(int(name[-1]), [*BASELINES]).append(name)
+    return found
+
+
+def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic") -> dict:
+    """Evaluate a model's name on a set's name -> the record that `--json` writes."""
+    generator = model if model in BASELINES else load_generator(model, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    own = 4 if isinstance(generator, str) else generator.scale
+    if scale and not isinstance(generator, str) and scale != own:
+        raise ModelError(f"{model}: enlarges by {own}, not by {scale}")
+    scale = scale or own
+    pictures = list(images(data, "test" if data in TEST_SETS else "valid" if data == "sample" else "train"))
+    rows = evaluate(generator, pictures, scale, degradation=degradation)
+    bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale, degradation=degradation)
+    where = "cpu" if isinstance(generator, str) else next(generator.parameters()).device.type
+    return {"model": model, "data": data, "scale": scale, "degradation": degradation, "device": where, "torch": torch.__version__, "mean": mean(rows),
+            "images": rows, "bicubic": mean(bicubic)}
+
+
+def print_rows(record: dict) -> None:
+    """The table for people: a line a picture, the mean, and bicubic's mean for comparison."""
+    print(f"{record['model']} on {record['data']}, x{record['scale']}, luma, {record['scale']} pixels shaved ({record['degradation']} degradation, "
+          f"{record['device']}, torch {record['torch']})")
+    width = max(len(row["name"]) for row in record["images"]) + 2
+    print(f"{'':{width}}{'PSNR dB':>9}{'SSIM':>9}{'paper SSIM':>12}")
+    rows = [*record["images"], {"name": "mean", **record["mean"]}, {"name": "bicubic", **record["bicubic"]}]
+    for row in rows:
+        print(f"{row['name']:{width}}{row['psnr']:9.3f}{row['ssim']:9.4f}{row['paper_ssim']:12.4f}")
+
+
+def restate(records: list[dict]) -> None:
+    """Carry the figures to wherever they are stated: the README, each shipped model's card, and the example picture."""
+    for name in shipped():
+        write_card(name)
+    readme = WEIGHTS.parent.parent / "README.md"
+    for marker, text in (("results", table(records)), ("weights", shelf())):
+        if not put_between_markers(readme, text, marker):
+            print(f"{readme}: no {marker} markers in it, left as it is", file=sys.stderr)
+    write_image(strip(example()), WEIGHTS / "example.webp", lossless=True)
+
+
+def example() -> dict:
+    """The README's crop, of scikit-image's cat: bicubic, the shipped x4 generators, and the original, uint8 arrays."""
+    hr = crop_to_multiple(to_tensor(read_image(dict(images("sample", "valid"))["chelsea.png"])), 4)
+    lr = degrade(hr, 4)
+    pictures = {"bicubic": resize_bicubic(lr, 4)}
+    names = {"srresnet-x4": "SRResNet", "srgan-x4": "SRGAN"}
+    pictures |= {label: enlarge(lr, load_generator(name)) for name, label in names.items() if name in shipped()}
+    pictures["original"] = hr
+    return {label: to_image(picture)[60:200, 130:310] for label, picture in pictures.items()}

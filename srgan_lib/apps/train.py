@@ -1,0 +1,98 @@
+"""The command `train`: a profile, a data set and a few fields become a run."""
+
+import argparse
+import difflib
+import sys
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..errors import TrainingError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", required=True, help="named set, folder, archive or hf://datasets/OWNER/REPO/FILE.zip")
+    parser.add_argument("--run", required=True, help="folder of the run; the same command goes on with it after a stop")
+    parser.add_argument("--stage", choices=("srresnet", "srgan"), default="srresnet")
+    parser.add_argument("--profile", choices=("tiny", "colab", "paper"), default="colab")
+    parser.add_argument("--valid", help="held-out pictures (default: the named set's own valid split, if it has one)")
+    parser.add_argument("--limit", type=int, help="take the first N pictures only")
+    parser.add_argument("--init", help="generator to start from: shipped name, folder or Hub repo (stage 2 wants one)")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of the config")
+    parser.add_argument("--backup", help="second folder that receives each checkpoint, such as a mounted Drive")
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"))
+    parser.add_argument("--accept-changes", action="store_true", help="go on in a folder whose config differs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..data import open_bank
+    from ..training import PROFILES, make_accelerator, train
+    config = getattr(PROFILES[arguments.profile], arguments.stage)
+    if arguments.init:
+        config = replace(config, init=arguments.init)
+    config = with_fields(config, arguments.set)
+    main_process = make_accelerator(arguments.device).is_main_process
+    if main_process:
+        print("config: " + ", ".join(f"{name}={value}" for name, value in asdict(config).items() if value not in ("", 0.0)))
+        if arguments.stage == "srgan" and not config.init:
+            print("note: stage 2 starts from random weights; --init RUN/generator starts it from stage 1", file=sys.stderr)
+    bank = open_bank(arguments.data, "train", arguments.limit, progress=main_process)
+    if main_process:
+        print(f"data: {len(bank)} pictures; the run looks at every pixel {epochs(bank, config):.3g} times on average")
+    valid = _validation(arguments, main_process)
+    records = train(config, bank, arguments.run, valid, arguments.backup, arguments.device, arguments.accept_changes)
+    with tqdm(total=config.steps, unit="step", disable=not main_process or None, smoothing=0.05) as bar:
+        for record in records:
+            bar.update(record["step"] - bar.n)
+            if main_process:
+                tqdm.write(describe(record))
+    if main_process:
+        print(f"done: {arguments.run}/generator holds the averaged generator")
+    return 0
+
+
+def epochs(bank, config) -> float:
+    """How often a run of config.steps sees each pixel of the bank, on average."""
+    return config.steps * config.batch * config.hr_size**2 * 3 / len(bank.pixels)
+
+
+def _validation(arguments, progress: bool):
+    from ..data import DATASETS, open_bank
+    own_split = arguments.data == "sample" or "valid" in getattr(DATASETS.get(arguments.data), "files", {})
+    if arguments.valid:
+        if not own_split and Path(arguments.valid).resolve() == Path(arguments.data).resolve():
+            raise TrainingError(f"--valid {arguments.valid}: these are the training pictures; name others, or leave --valid out")
+        return open_bank(arguments.valid, "valid", progress=progress)
+    return open_bank(arguments.data, "valid", arguments.limit, progress) if own_split else None
+
+
+def describe(record: dict) -> str:
+    """One line of a training log for people: step, losses, PSNR when measured, speed, time left."""
+    known = {"content": "content {:.4f}", "adversarial": "adversarial {:.3f}", "d_hr": "D(HR) {:.2f}", "d_sr": "D(SR) {:.2f}",
+             "psnr": "PSNR {:.2f} dB"}
+    parts = [text.format(record[name]) for name, text in known.items() if name in record]
+    return (f"step {record['step']:>7}  " + "  ".join(parts) + f"  {record['images_per_s']:.1f} images/s, "
+            f"{record['data_wait']:.1%} waiting for data, {record['eta_s'] / 60:.0f} min left")
+
+
+def with_fields(config, assignments: list[str]):
+    """A config with FIELD=VALUE texts applied, each value read as its field's type. Raises TrainingError."""
+    types = {field.name: field.type for field in fields(config)}
+    changes = {}
+    for text in assignments:
+        name, separator, value = text.partition("=")
+        if not separator or name not in types:
+            nearest = difflib.get_close_matches(name, types, 1)
+            raise TrainingError(f"--set {text}: want FIELD=VALUE with a field of the config{f'; did you mean {nearest[0]}?' if nearest else ''}")
+        changes[name] = _read_value(text, types[name], value)
+    return replace(config, **changes)
+
+
+def _read_value(text: str, kind: type, value: str):
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[value.lower()]
+        return kind(value)
+    except (KeyError, ValueError):
+        raise TrainingError(f"--set {text}: want a value of type {kind.__name__}") from None

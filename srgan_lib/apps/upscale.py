@@ -1,0 +1,48 @@
+"""The command `upscale`: pictures, folders and films from the command line."""
+
+import argparse
+import sys
+from contextlib import redirect_stdout
+
+from ..errors import ImageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, films, folders, or - for standard input")
+    parser.add_argument("-o", "--output", help="file, folder, or - for standard output (default: NAME-x4.png beside the input)")
+    parser.add_argument("--model", default="srgan-x4", help="shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, or "
+                        "PSNR,GAN,ALPHA to interpolate two (default srgan-x4)")
+    parser.add_argument("--scale", help="2, 3, 4 or 8 (default: the model's)")
+    parser.add_argument("--tile", help="side of a tile in input pixels (default: what free memory allows)")
+    parser.add_argument("--ensemble", action="store_true", help="mean over 8 flips and turns: a little better, 8 times slower")
+    parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
+    parser.add_argument("--quality", help="1 to 100 for JPEG and WebP (default 95)", default="95")
+    parser.add_argument("--start", help="films: first second", default="0")
+    parser.add_argument("--end", help="films: last second")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 0, or 2 when an input failed; what is wrong with the arguments themselves is raised."""
+    from ..upscaling.files import STREAM, upscale_files  # here, so that --help does without torch
+    from ..upscaling.pictures import SCALES
+    from ..upscaling.tiles import SMALLEST_TILE
+    options = {"quality": _number("--quality", arguments.quality, int, 1, 100),
+               "tile": _number("--tile", arguments.tile, int, SMALLEST_TILE),
+               "start": _number("--start", arguments.start, float, 0), "end": _number("--end", arguments.end, float, 0)}
+    scale = _number("--scale", arguments.scale, int, min(SCALES), max(SCALES))
+    with redirect_stdout(sys.stderr if STREAM in (arguments.output, *arguments.inputs) else sys.stdout):
+        failed = upscale_files(arguments.inputs, arguments.output, arguments.model, scale, arguments.device,
+                               arguments.ensemble, progress=True, **options)
+    return 2 if failed else 0
+
+
+def _number(name: str, text: str | None, kind: type, least: float, most: float = float("inf")):
+    """The value of an option, or None; ImageError unless it is a number between the limits."""
+    try:
+        value = None if text is None else kind(text)
+        if value is None or least <= value <= most:
+            return value
+    except ValueError:
+        pass
+    limits = f"from {least} to {most}" if most < float("inf") else f"of {least} or more"
+    raise ImageError(f"{name} {text}: want a {'whole number' if kind is int else 'number'} {limits}")

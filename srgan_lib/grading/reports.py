@@ -1,0 +1,99 @@
+"""What grading leaves for people: a page per student, a table and a histogram for the class, a spreadsheet."""
+
+import csv
+import statistics
+from pathlib import Path
+
+from ..images import atomic_write
+
+
+def write_reports(rows: list[dict], folder: Path) -> None:
+    """Write FOLDER/<notebook>.md for each student, summary.md, and histogram.png where matplotlib is installed."""
+    for name, row in zip(names(rows), rows):
+        _write(folder / f"{name}.md", feedback(row, name))
+    _write(folder / "summary.md", f"# Class summary\n\n```\n{summary(rows)}\n```\n")
+    try:
+        _picture(rows, folder / "histogram.png")
+    except ImportError:
+        return
+
+
+def names(rows: list[dict]) -> list[str]:
+    """A short name for each notebook: the file's, with as many of its folders as it takes to tell them apart."""
+    parts = [Path(row["notebook"]).with_suffix("").parts for row in rows]
+    depth = next((d for d in range(1, 20) if len({p[-d:] for p in parts}) == len(parts)), 20)
+    return ["-".join(part.strip("/\\:") for part in p[-depth:]) for p in parts]
+
+
+def feedback(row: dict, name: str) -> str:
+    """One student's page in Markdown. Text that came out of the submission stands between backticks."""
+    lines = [f"# {name}: {row['points']:g} of {row['out_of']} points", ""]
+    if row["error"]:
+        return "\n".join([*lines, _quoted(row["error"]), ""])
+    lines += ["| exercise | points | of |", "|---|---:|---:|"]
+    lines += [f"| {e['name']} | {e['points']:g} | {e['out_of']} |" for e in row["exercises"]]
+    for e in row["exercises"]:
+        if e["message"]:
+            passed = "".join(f"- passed: {label}\n" for label in e.get("passed", []))
+            lines += ["", f"## {e['name']}", "", f"{passed}- failed: {_quoted(e['message'])}"]
+    return "\n".join([*lines, "", f"Inputs drawn with seed {row['seed']}.", ""])
+
+
+def _quoted(text: str) -> str:
+    return "`" + text.replace("`", "'") + "`"
+
+
+def summary(rows: list[dict]) -> str:
+    """Table of the class, mean share of the points in each exercise, and a histogram in text."""
+    width = max(len(name) for name in [*names(rows), "notebook"])
+    lines = [f"{'notebook':{width}}  points  of"]
+    for name, row in zip(names(rows), rows):
+        lines.append(f"{name:{width}}  {row['points']:6g}  {row['out_of']}" + (f"  {row['error']}" if row["error"] else ""))
+    points = [row["points"] for row in rows]
+    lines += ["", f"{len(rows)} notebooks, mean {statistics.mean(points):.1f}, median {statistics.median(points):g}, "
+              f"least {min(points):g}, most {max(points):g}", ""]
+    tests = next((row["exercises"] for row in rows if row["exercises"]), [])
+    for number, test in enumerate(tests):
+        got = [row["exercises"][number]["points"] / test["out_of"] for row in rows if row["exercises"]]
+        lines.append(f"{test['name']:{max(len(t['name']) for t in tests)}}  {100 * statistics.mean(got):3.0f} % of the points")
+    return "\n".join([*lines, "", *histogram(rows)])
+
+
+def histogram(rows: list[dict]) -> list[str]:
+    """Ten bars of #, one for each tenth of the points that can be had."""
+    counts = [0] * 10
+    for row in rows:
+        counts[min(9, int(10 * row["points"] / row["out_of"]))] += 1
+    scale = max(1, max(counts) / 50)
+    return [f"{10 * i:3} %  {'#' * round(n / scale)}{' ' if n else ''}{n}" for i, n in enumerate(counts)]
+
+
+def _picture(rows: list[dict], file: Path) -> None:
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.hist([100 * row["points"] / row["out_of"] for row in rows], bins=range(0, 101, 10), color="0.4", edgecolor="white")
+    axes.set(xlabel="% of the points", ylabel="notebooks", xlim=(0, 100))
+    atomic_write(file, lambda out: figure.savefig(out, format="png", dpi=150))
+
+
+def write_csv(rows: list[dict], file: Path) -> None:
+    """A spreadsheet: notebook, points, out_of, one column for each exercise, error."""
+    import io
+    tests = [e["name"] for e in next((row["exercises"] for row in rows if row["exercises"]), [])]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["notebook", "points", "out_of", *tests, "error"])
+    for row in rows:
+        got = {e["name"]: e["points"] for e in row["exercises"]}
+        table.writerow([_harmless(row["notebook"]), row["points"], row["out_of"], *(got.get(t, 0) for t in tests), _harmless(row["error"] or "")])
+    _write(file, text.getvalue())
+
+
+def _harmless(cell: str) -> str:
+    """Spreadsheets take a cell that begins like this for a formula."""
+    return "'" + cell if cell.startswith(("=", "+", "-", "@")) else cell
+
+
+def _write(file: Path, text: str) -> None:
+    atomic_write(file, lambda out: out.write(text.encode("utf-8", "replace")))

@@ -1,0 +1,12 @@
+"""Networks, and generators by name."""
+
+from .layers import RRDB, DenseBlock, ResidualBlock, ShuffleConv2d, fold_shuffle, normalize, upsampler
+from .loading import WEIGHTS, interpolate, load_generator, shipped
+from .networks import ARCHITECTURES, Discriminator, EncoderDecoder, Generator, RRDBNet, SRResNet
+from .published import from_published, load_published
+
+__all__ = [
+    "ARCHITECTURES", "RRDB", "WEIGHTS", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "RRDBNet",
+    "ResidualBlock", "SRResNet", "ShuffleConv2d", "fold_shuffle", "from_published", "interpolate", "load_generator",
+    "load_published", "normalize", "shipped", "upsampler",
+]

@@ -1,0 +1,95 @@
+"""Other people's files: published ESRGAN weights in all their layouts, read as tensors alone."""
+
+import re
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from ..errors import ModelError
+from .networks import RRDBNet
+
+WRAPPERS = ("params_ema", "params", "state_dict")  # what training code puts around a state dict
+MOST_BLOCKS = 64  # more are not built to be compared; the published ones have 23 or 6
+RENAMED = (  # older names -> today's, in the order of their age
+    (r"model\.0\.", "conv_first."),
+    (r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.", r"body.\1.rdb\2.conv\3."),
+    (r"model\.1\.sub\.\d+\.(weight|bias)", r"conv_body.\1"),
+    (r"RRDB_trunk\.(\d+)\.RDB(\d)\.", r"body.\1.rdb\2."),
+    (r"trunk_conv\.", "conv_body."), (r"upconv(\d)\.", r"conv_up\1."), (r"HRconv\.", "conv_hr."),
+)
+
+
+def load_published(path: str | Path) -> RRDBNet:
+    """A published ESRGAN file (.pth or .safetensors) -> RRDBNet in eval mode, float32. Nothing in the file is executed.
+
+    Raises ModelError for a file that is absent, that holds more than tensors, or whose tensors are no RRDBNet's.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling, zip and safetensors raise types of their own
+        raise ModelError(f"{path}: does not load as tensors alone ({type(error).__name__}); a file that needs more than that "
+                         "could run code, so it is not read") from None
+    return from_published(state, str(path))
+
+
+def from_published(state: dict, name: str = "state dict") -> RRDBNet:
+    """A published state dict, of any layout -> RRDBNet in eval mode, float32; blocks, growth, channels and scale are inferred.
+
+    Layouts: `conv_first, body.N.rdbM.convK, conv_body, conv_up1, ...`; `RRDB_trunk.N.RDBM.convK, trunk_conv, upconv1, HRconv`;
+    `model.0, model.1.sub.N.RDBM.convK.0, ...`. Strict: ModelError names the keys that differ.
+    """
+    for wrapper in WRAPPERS:
+        state = state.get(wrapper, state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ModelError(f"{name}: holds no state dict, which maps names to tensors")
+    state = current_names(state)
+    options = infer_options(state)
+    with torch.device("meta"):  # compared before any memory is taken
+        wanted = RRDBNet(**options).state_dict()
+    differing = differences(state, wanted)
+    if differing:
+        raise ModelError(f"{name}: is no RRDBNet of {options['blocks']} blocks, {options['channels']} channels and growth "
+                         f"{options['growth']}; {differing}")
+    generator = RRDBNet(**options)
+    generator.load_state_dict({key: value.float() for key, value in state.items()}, strict=True)
+    return generator.eval()
+
+
+def current_names(state: dict) -> dict:
+    """The same tensors under today's names, whichever layout they came in; unknown names stay as they are."""
+    numbers = sorted({int(match[1]) for key in state if (match := re.fullmatch(r"model\.(\d+)\.weight", key))} - {0})
+    later = [*(f"conv_up{number}" for number in range(1, len(numbers) - 1)), "conv_hr", "conv_last"]
+    renamed = (*RENAMED, *((rf"model\.{number}\.", f"{layer}.") for number, layer in zip(numbers, later)))
+
+    def rename(key: str) -> str:
+        return next((re.sub(old, new, key) for old, new in renamed if re.match(old, key)), key)
+
+    return {rename(key): value for key, value in state.items()}
+
+
+def infer_options(state: dict) -> dict[str, int]:
+    """scale, blocks, channels and growth as today's names and shapes tell them; ESRGAN's own where they do not."""
+    doublings = sum(bool(re.fullmatch(r"conv_up\d\.weight", key)) for key in state)
+    blocks = len({match[1] for key in state if (match := re.match(r"body\.(\d+)\.", key))})
+
+    def width(key, otherwise):
+        return state[key].shape[0] if key in state and state[key].ndim == 4 else otherwise
+
+    return {"scale": 2**doublings if doublings in (1, 2, 3) else 4, "blocks": min(blocks, MOST_BLOCKS),
+            "channels": width("conv_first.weight", 64), "growth": width("body.0.rdb1.conv1.weight", 32)}
+
+
+def differences(state: dict, wanted: dict) -> str:
+    """What a state dict lacks, has too much, or has in another shape, three names of each; "" where nothing differs."""
+    shapes = [f"{key} {tuple(state[key].shape)} for {tuple(wanted[key].shape)}" for key in wanted
+              if key in state and state[key].shape != wanted[key].shape]
+    kinds = {"lacks": [key for key in wanted if key not in state], "has besides": [key for key in state if key not in wanted],
+             "other shapes": shapes}
+    return "; ".join(f"{kind} {', '.join(map(str, keys[:3]))}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+                     for kind, keys in kinds.items() if keys)

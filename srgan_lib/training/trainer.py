@@ -1,0 +1,170 @@
+"""Both stages of training: SRResNet on pixels, then SRGAN against a discriminator (Ledig et al. 2017, sec. 3.2)."""
+
+import copy
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from ..data import ImageBank, patches
+from ..errors import TrainingError
+from ..losses import adversarial_loss, content_loss, grid, jittered, total_variation
+from ..models import Discriminator
+from .checkpoint import RunFolder
+from .config import TrainConfig, make_generator
+from .gradients import keep_freed_memory, with_fast_gradients
+from .health import Health, first_broken
+from .optimizers import Updates
+from .steps import freeze_statistics, srgan_step, srresnet_step, update_ema
+from .validation import Validation
+
+
+class Trainer:
+    """The networks, optimizers and average of one run on one device; `step` advances them by one batch."""
+
+    def __init__(self, config: TrainConfig, accelerator: Accelerator):
+        self.config, self.accelerator = config, accelerator
+        if accelerator.device.type == "cpu":
+            keep_freed_memory()
+        self.generator = self._place(make_generator(config).train())
+        if config.frozen_batch_norm:
+            freeze_statistics(self.generator)
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        with_fast_gradients(self.generator)
+        self.content = self._content()
+        networks = {"generator": self.generator}
+        if config.stage == "srgan":
+            self.adversarial = adversarial_loss(config.adversarial)
+            norm = "none" if config.adversarial.startswith("wgan") else config.discriminator_normalization  # a critic has no batch norm
+            discriminator = Discriminator(config.hr_size, config.discriminator_head, norm, config.discriminator_channels).train()
+            self.discriminator = with_fast_gradients(self._place(discriminator))
+            self.discriminator.register_forward_pre_hook(lambda module, inputs: self._with_noise(inputs[0]))
+            networks["discriminator"] = self.discriminator
+        self.networks, self.noise = networks, 0.0
+        self.updates = Updates(networks, config, accelerator)
+        self.forwards = {name: accelerator.prepare_model(network, evaluation_mode=True) for name, network in networks.items()}
+
+    def _place(self, network: nn.Module) -> nn.Module:
+        if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return network.to(self.accelerator.device, memory_format=torch.channels_last)
+
+    def _content(self):
+        config, pixels = self.config, nn.L1Loss()
+        main = content_loss(config.content, config.vgg_weights)
+        if isinstance(main, nn.Module):
+            main = main.to(self.accelerator.device, memory_format=torch.channels_last)
+
+        def content(sr, hr):
+            loss = main(sr, hr)
+            loss = loss + config.pixel_weight * pixels(sr, hr) if config.pixel_weight else loss
+            loss = loss + config.grid_weight * grid(sr - hr, config.scale) if config.grid_weight else loss
+            return loss + config.total_variation * total_variation(sr) if config.total_variation else loss
+
+        return content
+
+    def _with_noise(self, picture):
+        return (picture + self.noise * torch.randn_like(picture),) if self.noise else None
+
+    def step(self, lr, hr, step: int) -> dict[str, torch.Tensor]:
+        """One training step on a batch -> the losses as tensors on the device (nothing waits for them here)."""
+        config = self.config
+        torch.manual_seed(config.seed * 1_000_003 + step)  # whatever is drawn inside a step depends on the step alone
+        self.updates.begin(step)
+        lr, hr = (x.to(self.accelerator.device, memory_format=torch.channels_last, non_blocking=True) for x in (lr, hr))
+        hr, generator = jittered(hr, self.forwards["generator"], config.jitter)
+        if config.stage == "srresnet":
+            losses = srresnet_step(lr, hr, generator, self.content, self.updates)
+        else:
+            self.noise = config.instance_noise * (1 - step / config.steps)
+            losses = srgan_step(lr, hr, generator, self.forwards["discriminator"], self.content, self.adversarial,
+                                config.adversarial_weight, self.updates)
+            self.adversarial.constrain(self.discriminator)
+        self.updates.end()
+        update_ema(self.average, self.generator, min(config.ema, (1 + step) / (10 + step)))
+        return {name: value.detach() for name, value in losses.items()}
+
+    def state(self, step: int, seconds: float) -> dict:
+        """Everything that going on needs, after `step` steps: networks, average, optimizers, scaler."""
+        networks = {name: network.state_dict() for name, network in {**self.networks, "average": self.average}.items()}
+        return {"step": step, "seconds": seconds, "networks": networks, **self.updates.state()}
+
+    def restore(self, state: dict) -> None:
+        for name, network in state["networks"].items():
+            getattr(self, name).load_state_dict(network)
+        self.updates.restore(state)
+
+
+def make_accelerator(device: str | None = None) -> Accelerator:
+    """The device and precision of this process: bf16 where the card computes it, fp16 on older CUDA cards, else float32."""
+    precision = "no"
+    if torch.cuda.is_available() and device != "cpu":
+        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return Accelerator(cpu=device == "cpu", mixed_precision=precision)
+
+
+def train(config: TrainConfig, bank: ImageBank, run: str | Path, valid: ImageBank | None = None, backup: str | Path | None = None,
+          device: str | None = None, accept_changes: bool = False) -> Iterator[dict]:
+    """Run one stage to its end and yield a record every config.log_every steps; call it again to go on after a stop.
+
+    `run/` receives config.json, log.jsonl, checkpoints, samples of the `valid` pictures, and at the end generator/, the
+    averaged generator as `save_pretrained` writes it. On one machine and thread count, a resumed run equals an uninterrupted
+    one bit for bit on a CPU. Record fields: step, the mean losses since the last record, learning_rate, images_per_s,
+    data_wait (share of the time), eta_s, and psnr (dB, validation) at every config.valid_every steps.
+    Raises TrainingError for a folder of another config (naming the fields), a loss that is not finite, or a full disk.
+    """
+    accelerator = make_accelerator(device)
+    if config.batch % accelerator.num_processes:
+        raise TrainingError(f"batch {config.batch} does not divide among {accelerator.num_processes} processes")
+    trainer = Trainer(config, accelerator)
+    patches(bank, 0, config)  # what cannot start, for its pictures' size or its init, must not leave a run folder behind
+    folder = RunFolder(run, backup, writes=accelerator.is_main_process)
+    folder.check_config(config, accept_changes)
+    validation = Validation(valid, config.scale, degradation=config.degradation) if valid is not None and accelerator.is_main_process else None
+    state = folder.load()
+    start, seconds = (state["step"], state["seconds"]) if state else (0, 0.0)
+    if state:
+        trainer.restore(state)
+    accelerator.wait_for_everyone()
+    folder.forget_after(start)
+    del state
+    yield from _loop(config, bank.to(accelerator.device), trainer, folder, validation, start, seconds)
+
+
+def _loop(config, bank, trainer, folder, validation, start, seconds) -> Iterator[dict]:
+    accelerator, health = trainer.accelerator, Health(folder.records(), config.adversarial)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    sums, waited, since, saved = {}, 0.0, time.perf_counter(), start
+    for step in range(start, config.steps):
+        before = time.perf_counter()
+        lr, hr = patches(bank, step, config, rank, world)
+        waited += time.perf_counter() - before
+        for name, value in trainer.step(lr, hr, step).items():
+            sums[name] = sums.get(name, 0) + value
+        done, last = step + 1, step + 1 == config.steps
+        if done % config.log_every == 0 or done % config.checkpoint_every == 0 or last:
+            count = done - max(start, (done - 1) // config.log_every * config.log_every)
+            means = {name: float(accelerator.reduce(value.float(), "mean")) / count for name, value in sums.items()}
+            first_broken(means, trainer, done, saved)
+        if done % config.log_every == 0 or last:
+            elapsed = time.perf_counter() - since
+            seconds += elapsed
+            record = {"step": done, **means, "learning_rate": trainer.updates.learning_rate,
+                      "images_per_s": config.batch * count / elapsed, "data_wait": waited / elapsed,
+                      "seconds": seconds, "eta_s": (config.steps - done) * elapsed / count}
+            if validation and (done % config.valid_every == 0 or last):
+                record["psnr"], picture = validation(trainer.average)
+                folder.sample(done, picture)
+            health(record)
+            folder.log(record)
+            sums, waited, since = {}, 0.0, time.perf_counter()
+        if done % config.checkpoint_every == 0 or last:
+            folder.save(trainer.state(done, seconds))
+            saved = done
+        if last and accelerator.is_main_process:
+            trainer.average.save_pretrained(folder.folder / "generator")
+        if done % config.log_every == 0 or last:
+            yield record
