@@ -1,4 +1,4 @@
-"""PSNR, two SSIMs, and a perceptual distance, under one protocol; `evaluate` makes the table.
+"""PSNR, two SSIMs, NIQE, energy by frequency and a perceptual distance, under one protocol; `evaluate` makes the table.
 
 The protocol: both pictures rounded to 8 bit, luma (BT.601, rounded to integers), `scale` pixels shaved from each border.
 Greyscale pictures are compared on their greys.
@@ -15,8 +15,10 @@ from tqdm import tqdm
 
 from .data import shrink
 from .images import Picture, crop_to_multiple, eight_bit, luma, open_picture, resize_bicubic, to_tensor
+from .niqe import fits, niqe
 
 BASELINES = ("nearest", "bilinear", "bicubic")
+BANDS = tuple(k / 16 for k in range(2, 9))  # edges of rings of spatial frequency, cycles a pixel: from 1/8 to 1/2
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -91,8 +93,10 @@ def baseline(name: str, lr: torch.Tensor, scale: int) -> torch.Tensor:
 
 
 def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, progress: bool = True,
-             degradation: str = "bicubic") -> list[dict]:
+             degradation: str = "bicubic", perception: bool = False) -> list[dict]:
     """Score a generator, or a baseline's name, on (name, HR source) pairs -> one row per picture: name, psnr, ssim, paper_ssim.
+
+    perception: niqe and bands too (see `perceived`), which takes half a second an image.
 
     HR is cropped to a multiple of the scale, degraded, upscaled and compared under the protocol. degradation: "bicubic", or
     "camera", whose damage to a picture is drawn from the picture's number. Raises DataError for another.
@@ -105,15 +109,22 @@ def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, 
         hr = crop_to_multiple(to_tensor(picture.rgb), scale)
         lr = shrink(hr, scale, degradation, number)
         sr = baseline(generator, lr, scale) if isinstance(generator, str) else enlarge(lr, generator)
-        rows.append({"name": name, **scores(sr, hr, scale, picture.grey)})
+        rows.append({"name": name, **scores(sr, hr, scale, picture.grey), **(perceived(sr, hr, scale, picture.grey) if perception else {})})
     return rows
 
 
+def perceived(sr: torch.Tensor, hr: torch.Tensor, scale: int, grey: bool = False) -> dict:
+    """niqe (None for an image that is too small for it) and bands, the `band_ratios`, of (1, 3, H, W) images in [0, 1] under the protocol."""
+    levels = compared(sr, scale, grey)
+    return {"niqe": niqe(levels) if fits(levels) else None, "bands": band_ratios(sr, hr, scale, grey)}
+
+
 def mean(rows: list[dict]) -> dict[str, float]:
-    """The mean of every numeric column of `evaluate`'s rows. Raises ValueError for an empty list."""
+    """The mean of every numeric column of `evaluate`'s rows, None left out. Raises ValueError for an empty list."""
     if not rows:
         raise ValueError("no pictures were scored")
-    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "name"}
+    columns = {key: [row[key] for row in rows if row[key] is not None] for key in rows[0] if key != "name"}
+    return {key: np.mean(values, 0).tolist() for key, values in columns.items() if values}
 
 
 def checkerboard(picture: torch.Tensor, scale: int) -> float:
@@ -133,6 +144,28 @@ def checkerboard(picture: torch.Tensor, scale: int) -> float:
     folded = (windows * torch.outer(taps, taps)).reshape(-1, 8, scale, 8, scale).sum((1, 3)) / taps.sum()**2
     energy = torch.fft.fft2(folded).abs().square().flatten(1)[:, 1:].sum(1).mean()  # the first frequency is the mean's
     return float(energy / grey.var(correction=0).clamp(min=1e-12))
+
+
+def band_energies(levels: torch.Tensor, edges=BANDS) -> torch.Tensor:
+    """Energy of grey levels (H, W) in rings of spatial frequency, edges in cycles a pixel -> (len(edges) - 1,).
+
+    The image is windowed (Hann) so that its border does not count as an edge.
+    """
+    height, width = levels.shape
+    window = torch.outer(*(torch.hann_window(side, periodic=False, dtype=torch.float64) for side in (height, width)))
+    levels = levels.double()
+    energy = torch.fft.fft2((levels - levels.mean()) * window).abs().square() / (height * width * window.square().sum())
+    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None, :]).double()
+    return torch.stack([energy[(low <= frequency) & (frequency < high)].sum() for low, high in zip(edges, edges[1:])])
+
+
+def band_ratios(sr: torch.Tensor, hr: torch.Tensor, scale: int, grey: bool = False, edges=BANDS) -> list[float]:
+    """Energy of SR's luma over HR's in each ring of spatial frequency, (1, 3, H, W) in [0, 1] twice; 1 is as much as the original has.
+
+    A blurred image lies far below 1 in the upper rings. A hatch or a dot pattern lies far above 1 in one ring and below in the others.
+    """
+    found, wanted = (band_energies(compared(image, scale, grey), edges) for image in (sr, hr))
+    return (found / wanted).tolist()
 
 
 @torch.no_grad()

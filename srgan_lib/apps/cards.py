@@ -104,6 +104,9 @@ def card(release: Release, name: str, code: str = "") -> str:
              "Data and attribution": training.get("data") or UNKNOWN_DATA,
              "Licence": "Code and weights: MIT. The pictures belong to their authors, under the licences named above, and are not redistributed here."}
     about = f"{training.get('about') or ABOUT[stage]} {architecture(release)}"
+    if "strength" in training:
+        about += (f" `upscale` mixes {training['strength']:g} of its image with {1 - training['strength']:g} of {training['init']}'s; `--strength 1` takes its "
+                  "own alone.")
     usage = f'```python\nfrom srgan_lib.upscaling import upscale\nupscale("photo.jpg", "{name}").save("photo-x{release.generator.scale}.png")\n```'
     front = "---\nlicense: mit\nlibrary_name: srgan_lib\npipeline_tag: image-to-image\ntags: [super-resolution, srgan, image-to-image]\n---"
     parts = [f"{front}\n# {name.split('/')[-1]}", about, usage] + [f"`srgan_lib` is at {code}"] * bool(code)
@@ -130,12 +133,20 @@ def trained(release: Release) -> str:
     cost += f" on {training['device']}" if cost and "device" in training else ""
     cost += f", torch {training['torch']}" if cost and "torch" in training else ""
     paper = getattr(PAPER, config.stage)
-    share = 100 * config.steps * config.batch / (paper.steps * paper.batch)
-    lines = [f"{config.steps:,} steps of {config.batch} patches of {config.hr_size} x {config.hr_size} pixels{pictures}: {share:.2g} % of what the paper's "
+    batches, patches = budget(training)
+    share = 100 * patches / (paper.steps * paper.batch)
+    lines = [f"{config.steps:,} steps of {batches} patches of {config.hr_size} x {config.hr_size} pixels{pictures}: {share:.2g} % of what the paper's "
              f"stage took. {losses(config)}; Adam, learning rate {config.learning_rate:g}, {config.schedule} schedule.{cost}{'.' * bool(cost)}",
              f"The running average of the weights (EMA {config.ema:g}) is what is published. {training.get('note', '')}".strip(),
              "All fields are in `training.json`, the records in `log.jsonl`." if release.log else ""]
     return "\n".join(filter(None, lines)) + f"\n\n```sh\n{recipes(config, training.get('runs', []))}\n```"
+
+
+def budget(training: dict) -> tuple[str, int]:
+    """The batch of a training, "8" or "8 and 16" where its runs differ, and the patches that it saw in all."""
+    runs = training.get("runs") or [{}]
+    sizes = [(run.get("steps", training["steps"]), run.get("batch", training["batch"])) for run in runs]
+    return " and ".join(map(str, sorted({batch for _, batch in sizes}))), sum(steps * batch for steps, batch in sizes)
 
 
 def losses(config: TrainConfig) -> str:
@@ -204,7 +215,7 @@ def shelf() -> str:
         training, network = release.training, f"{type(release.generator).__name__} x{release.generator.scale}, {release.parameters:,} parameters"
         start = f", from {training['init']}" if training["init"] else ""
         taught = "" if release.degradation == "bicubic" else f" ({release.degradation} degradation)"
-        lines.append(f"| [{name}](srgan_lib/weights/{name}/README.md) | {network} | {training['steps']:,} steps of {training['batch']}{start} "
+        lines.append(f"| [{name}](srgan_lib/weights/{name}/README.md) | {network} | {training['steps']:,} steps of {budget(training)[0]}{start} "
                      f"| {training['minutes']:.0f} | {release.held_out:.2f} dB{taught} |")
     return "\n".join(lines)
 

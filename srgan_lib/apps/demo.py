@@ -93,7 +93,7 @@ def page(models: Sequence[str] = ()):
         with gradio.Row():
             file = gradio.File(label="Picture", elem_id="picture", height=140)
             with gradio.Column():
-                model = gradio.Dropdown(names, value=names[0] if models else "srgan-x4", label="Model", elem_id="model")
+                model = gradio.Dropdown(names, value=names[0] if models else "srresnet-x4", label="Model", elem_id="model")
                 start = gradio.Button("Enlarge", variant="primary", elem_id="start")
         status = gradio.HTML(elem_id="status")
         slider = gradio.ImageSlider(label="Bicubic on the left, the network on the right", interactive=False, elem_id="slider")

@@ -11,8 +11,9 @@ from ..errors import ModelError
 from ..figures import strip
 from ..images import crop_to_multiple, degrade, read_image, resize_bicubic, to_image, to_tensor, write_image
 from ..metrics import BASELINES, evaluate, mean
-from ..models import WEIGHTS, load_generator, shipped
+from ..models import WEIGHTS, load_generator, shipped, usual_strength
 from ..upscaling import enlarge
+from ..upscaling.pictures import with_strength
 from .cards import shelf, write_card
 from .tables import PAPER, RESULTS, TEST_SETS, put_between_markers, table, write_json
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="named set or folder; the pictures are the HR ground truth")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="default: the model's, 4 for a baseline")
     parser.add_argument("--degradation", choices=DEGRADATIONS, default="bicubic", help="how LR is made: bicubic (the protocol), or camera")
+    parser.add_argument("--strength", type=float, help="of a GAN: 0 to 1 (default: what it was released with)")
     parser.add_argument("--json", metavar="FILE", help="write the rows and means as JSON")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default=None)
     parser.add_argument("--all", action="store_true", help="every baseline and shipped model named after its scale on Set5 and Set14 -> "
@@ -37,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.model or not arguments.data:
         raise ModelError("evaluate: want --model and --data, or --all")
-    record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation)
+    record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation, arguments.strength)
     print_rows(record)
     if arguments.json:
         write_json(Path(arguments.json), record)
@@ -53,18 +55,20 @@ def contestants() -> dict[int, list[str]]:
     return found
 
 
-def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic") -> dict:
+def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic",
+          strength: float | None = None) -> dict:
     """Evaluate a model's name on a set's name -> the record that `--json` writes."""
-    generator = model if model in BASELINES else load_generator(model, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    used = 1.0 if model in BASELINES else usual_strength(model) if strength is None else strength
+    generator = model if model in BASELINES else load_generator(model, device or ("cuda" if torch.cuda.is_available() else "cpu"), used)
     own = 4 if isinstance(generator, str) else generator.scale
     if scale and not isinstance(generator, str) and scale != own:
         raise ModelError(f"{model}: enlarges by {own}, not by {scale}")
     scale = scale or own
     pictures = list(images(data, "test" if data in TEST_SETS else "valid" if data == "sample" else "train"))
-    rows = evaluate(generator, pictures, scale, degradation=degradation)
-    bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale, degradation=degradation)
+    rows = evaluate(generator, pictures, scale, degradation=degradation, perception=True)
+    bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale, degradation=degradation, perception=True)
     where = "cpu" if isinstance(generator, str) else next(generator.parameters()).device.type
-    return {"model": model, "data": data, "scale": scale, "degradation": degradation, "device": where, "torch": torch.__version__, "mean": mean(rows),
+    return {"model": model, "data": data, "scale": scale, "degradation": degradation, "strength": used, "device": where, "torch": torch.__version__, "mean": mean(rows),
             "images": rows, "bicubic": mean(bicubic)}
 
 
@@ -73,10 +77,12 @@ def print_rows(record: dict) -> None:
     print(f"{record['model']} on {record['data']}, x{record['scale']}, luma, {record['scale']} pixels shaved ({record['degradation']} degradation, "
           f"{record['device']}, torch {record['torch']})")
     width = max(len(row["name"]) for row in record["images"]) + 2
-    print(f"{'':{width}}{'PSNR dB':>9}{'SSIM':>9}{'paper SSIM':>12}")
+    print(f"{'':{width}}{'PSNR dB':>9}{'SSIM':>9}{'paper SSIM':>12}{'NIQE':>8}")
     rows = [*record["images"], {"name": "mean", **record["mean"]}, {"name": "bicubic", **record["bicubic"]}]
     for row in rows:
-        print(f"{row['name']:{width}}{row['psnr']:9.3f}{row['ssim']:9.4f}{row['paper_ssim']:12.4f}")
+        print(f"{row['name']:{width}}{row['psnr']:9.3f}{row['ssim']:9.4f}{row['paper_ssim']:12.4f}" + (f"{row['niqe']:8.2f}" if row.get("niqe") else f"{'-':>8}"))
+    if bands := record["mean"].get("bands"):
+        print(f"energy over the original's, by frequency from 1/8 to 1/2 cycle a pixel: {' '.join(f'{share:.2f}' for share in bands)}")
 
 
 def restate(records: list[dict]) -> None:
@@ -96,6 +102,6 @@ def example() -> dict:
     lr = degrade(hr, 4)
     pictures = {"bicubic": resize_bicubic(lr, 4)}
     names = {"srresnet-x4": "SRResNet", "srgan-x4": "SRGAN"}
-    pictures |= {label: enlarge(lr, load_generator(name)) for name, label in names.items() if name in shipped()}
+    pictures |= {label: enlarge(lr, with_strength(name)) for name, label in names.items() if name in shipped()}
     pictures["original"] = hr
     return {label: to_image(picture)[60:200, 130:310] for label, picture in pictures.items()}

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 def export_onnx(generator: Generator, target: str | Path) -> None:
     """Write `target` whole or not at all. Raises PublishError where onnx or onnxscript is missing, or the file cannot be written."""
     try:
-        import onnx  # noqa: F401
+        import onnx
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise PublishError(f"export needs {error.name}, which is not installed: pip install onnx onnxscript onnxruntime") from None
@@ -60,8 +60,11 @@ def export_onnx(generator: Generator, target: str | Path) -> None:
         with quiet():
             torch.onnx.export(network, (example,), packed, dynamo=True, opset_version=OPSET, input_names=["lr"], output_names=["sr"],
                               dynamic_shapes=(free,), external_data=False, verbose=False)
+        model = onnx.load(packed)
+        for node in model.graph.node:
+            del node.metadata_props[:]  # the names of our classes and the lines of our files are nothing to who reads it
         try:
-            atomic_write(target, lambda file: file.write(packed.read_bytes()))
+            atomic_write(target, lambda file: file.write(model.SerializeToString()))
         except OSError as error:
             raise PublishError(f"{target}: cannot be written ({error.strerror or error})") from None
 

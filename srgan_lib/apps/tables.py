@@ -30,12 +30,12 @@ def table(records: list[dict]) -> str:
 
 def _of_scale(scale: int, records: list[dict]) -> str:
     means = {(record["model"], record["data"]): record["mean"] for record in records if record["scale"] == scale}
-    lines = [f"| x{scale}, luma | Set5 PSNR | SSIM | paper's SSIM | Set14 PSNR | SSIM | paper's SSIM |", "|---|---|---|---|---|---|---|"]
+    lines = [f"| x{scale}, luma | Set5 PSNR | SSIM | paper's SSIM | NIQE | Set14 PSNR | SSIM | paper's SSIM | NIQE |", "|---" * 9 + "|"]
     for model in dict.fromkeys(model for model, _ in means):
-        cells = [f"{mean['psnr']:.2f} | {mean['ssim']:.4f} | {mean['paper_ssim']:.4f}" for mean in (means[model, data] for data in TEST_SETS)]
+        cells = [f"{mean['psnr']:.2f} | {mean['ssim']:.4f} | {mean['paper_ssim']:.4f} | {mean['niqe']:.2f}" for mean in (means[model, data] for data in TEST_SETS)]
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
         if model in PAPER and scale == 4:
-            cells = [f"{psnr:.2f} | - | {ssim:.4f}" for psnr, ssim in PAPER[model]]
+            cells = [f"{psnr:.2f} | - | {ssim:.4f} | -" for psnr, ssim in PAPER[model]]
             lines.append(f"| *the paper's {model.removesuffix('-x4')}* | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

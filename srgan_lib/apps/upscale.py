@@ -10,8 +10,9 @@ from ..errors import ImageError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, films, folders, or - for standard input")
     parser.add_argument("-o", "--output", help="file, folder, or - for standard output (default: NAME-x4.png beside the input)")
-    parser.add_argument("--model", default="srgan-x4", help="shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, or "
-                        "PSNR,GAN,ALPHA to interpolate two (default srgan-x4)")
+    parser.add_argument("--model", default="srresnet-x4", help="shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, or "
+                        "PSNR,GAN,ALPHA to interpolate two (default srresnet-x4, which invents nothing; srgan-x4 is sharper and invents texture)")
+    parser.add_argument("--strength", help="of a GAN: 0 (safe) to 1 (as sharp as it gets); default: what it was released with, 0.8 for srgan-x4")
     parser.add_argument("--scale", help="2, 3, 4 or 8 (default: the model's)")
     parser.add_argument("--tile", help="side of a tile in input pixels (default: what free memory allows)")
     parser.add_argument("--ensemble", action="store_true", help="mean over 8 flips and turns: a little better, 8 times slower")
@@ -28,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..upscaling.tiles import SMALLEST_TILE
     options = {"quality": _number("--quality", arguments.quality, int, 1, 100),
                "tile": _number("--tile", arguments.tile, int, SMALLEST_TILE),
+               "strength": _number("--strength", arguments.strength, float, 0, 1),
                "start": _number("--start", arguments.start, float, 0), "end": _number("--end", arguments.end, float, 0)}
     scale = _number("--scale", arguments.scale, int, min(SCALES), max(SCALES))
     with redirect_stdout(sys.stderr if STREAM in (arguments.output, *arguments.inputs) else sys.stdout):

@@ -1,12 +1,13 @@
 """Networks, and generators by name."""
 
 from .layers import RRDB, DenseBlock, ResidualBlock, ShuffleConv2d, fold_shuffle, normalize, upsampler
-from .loading import WEIGHTS, interpolate, load_generator, shipped
-from .networks import ARCHITECTURES, Discriminator, EncoderDecoder, Generator, RRDBNet, SRResNet
+from .loading import WEIGHTS, interpolate, load_generator, shipped, usual_strength
+from .mixed import Mixed
+from .networks import ARCHITECTURES, Discriminator, EncoderDecoder, Generator, PatchDiscriminator, RRDBNet, SRResNet
 from .published import from_published, load_published
 
 __all__ = [
-    "ARCHITECTURES", "RRDB", "WEIGHTS", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "RRDBNet",
+    "ARCHITECTURES", "RRDB", "WEIGHTS", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "Mixed", "PatchDiscriminator", "RRDBNet",
     "ResidualBlock", "SRResNet", "ShuffleConv2d", "fold_shuffle", "from_published", "interpolate", "load_generator",
-    "load_published", "normalize", "shipped", "upsampler",
+    "load_published", "normalize", "shipped", "upsampler", "usual_strength",
 ]

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from ..errors import ModelError
+from .mixed import Mixed
 from .networks import ARCHITECTURES, Generator
 from .published import load_published
 
@@ -20,13 +21,21 @@ def shipped() -> list[str]:
     return sorted(path.parent.name for path in WEIGHTS.glob("*/model.safetensors"))
 
 
-def load_generator(name: str | Path, device: str | torch.device = "cpu") -> Generator:
+def load_generator(name: str | Path, device: str | torch.device = "cpu", strength: float | str = 1) -> Generator | Mixed:
     """Load a shipped name, a `save_pretrained` folder or a Hub repo (OWNER/NAME) -> generator in eval mode, float32.
 
     Also a published ESRGAN file (.pth or .safetensors), or PSNR,GAN,ALPHA: two of these, interpolated. Only tensors are read,
-    strictly. Raises ModelError for an unknown name (with the nearest known one), an unreachable Hub, missing files, or
-    weights of another architecture.
+    strictly. strength: of a GAN, from 0 (the image of the generator that it started from) to 1 (its own image alone); between
+    them both run and their images are mixed. `usual_strength` tells which one a GAN was released with. Raises ModelError for
+    an unknown name (with the nearest known one), an unreachable Hub, missing files, or weights of another architecture.
     """
+    strength = _share(strength, "strength", "the generator that it started from", "the GAN alone")
+    if strength < 1:
+        start = _record(name).get("init")
+        if not start:
+            raise ModelError(f"{name}: strength is for a GAN with a record of the generator that it started from; this one has none")
+        base = load_generator(start, device)
+        return Mixed(base, load_generator(name, device), strength).eval() if strength else base
     if str(name).count(",") == 2 or str(name).endswith((".pth", ".safetensors")):
         return (interpolate(*str(name).split(",")) if "," in str(name) else load_published(name)).to(device)
     folder = _locate(str(name))
@@ -42,6 +51,23 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu") -> Gene
     except Exception as error:  # safetensors raises its own type for a broken file
         raise ModelError(f"{name}: broken weights file ({_first_lines(error)})") from None
     return generator.float().eval().to(device)
+
+
+def usual_strength(name: str | Path) -> float:
+    """The strength that a generator was released with: what its training.json says, 1 where nothing is said."""
+    return float(_record(name).get("strength", 1))
+
+
+def _record(name: str | Path) -> dict:
+    """What is written beside a shipped or local generator about its training: training.json, or the config of its run; {} without."""
+    folder = WEIGHTS / str(name) if str(name) in shipped() else Path(name)
+    for path in (folder / "training.json", folder.parent / "config.json"):
+        if path.is_file() and (folder / "model.safetensors").is_file():
+            try:
+                return json.loads(path.read_text())
+            except ValueError as error:
+                raise ModelError(f"{path}: not JSON ({error})") from None
+    return {}
 
 
 def _read_config(path: Path) -> dict:
@@ -77,7 +103,7 @@ def interpolate(psnr: Generator | str | Path, gan: Generator | str | Path, alpha
     both to the last bit. -> a new generator in eval mode. Raises ModelError for another alpha or differing architectures.
     """
     first, second = (load_generator(one) if isinstance(one, (str, Path)) else one for one in (psnr, gan))
-    alpha = _share(alpha)
+    alpha = _share(alpha, "alpha", "the first network", "the second")
     if settings(first) != settings(second):
         differing = sorted(key for key in {**settings(first), **settings(second)} if settings(first).get(key) != settings(second).get(key))
         raise ModelError(f"two generators of different architecture cannot be interpolated: they differ in {', '.join(differing)}")
@@ -89,13 +115,13 @@ def interpolate(psnr: Generator | str | Path, gan: Generator | str | Path, alpha
     return mixed.eval()
 
 
-def _share(alpha: float | str) -> float:
+def _share(number: float | str, name: str, zero: str, one: str) -> float:
     try:
-        if 0 <= float(alpha) <= 1:
-            return float(alpha)
+        if 0 <= float(number) <= 1:
+            return float(number)
     except ValueError:
         pass
-    raise ModelError(f"alpha {alpha}: want a number from 0 (the first network) to 1 (the second)")
+    raise ModelError(f"{name} {number}: want a number from 0 ({zero}) to 1 ({one})")
 
 
 def settings(generator: Generator) -> dict:

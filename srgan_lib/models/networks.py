@@ -152,4 +152,25 @@ class Discriminator(nn.Module):
         return self.head(x.flatten(1))         # -> (N, 18432) -> (N, 1)
 
 
+class PatchDiscriminator(nn.Module):
+    """Seven 3x3 convolutions, three of them of stride 2, then one logit for each of many overlapping patches (Isola et al. 2017).
+
+    (N, 3, H, W) in [0, 1], any H and W of 8 or more -> LOGITS (N, 1, H / 8, W / 8). 1,739,969 parameters at the defaults. It has no
+    dense layer, so it judges every place by the same rule and cannot learn where in a patch it stands.
+    """
+
+    def __init__(self, normalization: str = "batch", channels: int = 64):
+        super().__init__()
+        widths = [3] + [channels * factor for factor in (1, 1, 2, 2, 4, 4, 4)]
+        layers = []
+        for number, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
+            stride = 2 if number in (1, 3, 5) else 1
+            norm = [normalize(normalization, outputs)] if number else []
+            layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), *norm, nn.LeakyReLU(0.2)]
+        self.features = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))
+
+    def forward(self, picture):
+        return self.features(picture)  # (N, 3, 96, 96) -> (N, 256, 12, 12) -> (N, 1, 12, 12)
+
+
 ARCHITECTURES = {"SRResNet": SRResNet, "EncoderDecoder": EncoderDecoder, "RRDBNet": RRDBNet}

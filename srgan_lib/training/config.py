@@ -6,12 +6,13 @@ from numbers import Integral, Real
 from typing import NamedTuple
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from ..data import DEGRADATIONS
 from ..errors import TrainingError
 from ..losses import ADVERSARIAL, CONTENT
-from ..models import ARCHITECTURES, load_generator
+from ..models import ARCHITECTURES, Discriminator, PatchDiscriminator, load_generator
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class TrainConfig:
     grid_weight: float = 0.0         # of what SR - HR repeats at the generator's scale: against a checkerboard
     adversarial: str = "bce"
     adversarial_weight: float = 1e-3
-    discriminator_head: str = "dense"
+    discriminator_head: str = "dense"  # the paper's; "pooled" takes any size, "patch" judges many overlapping patches (PatchDiscriminator)
+    discriminator_init: str = ""     # a .safetensors file of discriminator weights to start from; "" = random
     discriminator_channels: int = 64
     discriminator_normalization: str = "batch"  # "none" for a critic (wgan, wgan-gp), or to let D see the contrast of textures
     discriminator_every: int = 1     # D is updated in every n-th step only: n generator steps for each of the discriminator
@@ -82,7 +84,7 @@ CHOICES = {
     "stage": ("srresnet", "srgan"), "architecture": ARCHITECTURES, "scale": (2, 3, 4, 8), "degradation": DEGRADATIONS,
     "upsampling": ("pixelshuffle", "transposed", "resize"), "normalization": ("batch", "none"), "output": ("linear", "tanh"),
     "schedule": ("constant", "drop", "cosine"), "content": CONTENT, "adversarial": ADVERSARIAL,
-    "discriminator_head": ("dense", "pooled"), "discriminator_normalization": ("batch", "none"),
+    "discriminator_head": ("dense", "pooled", "patch"), "discriminator_normalization": ("batch", "none"),
 }
 LABELS = {"content": "content loss", "adversarial": "adversarial loss"}
 AT_LEAST_ONE = ("blocks", "channels", "batch", "hr_size", "steps", "discriminator_channels", "log_every", "valid_every", "checkpoint_every")
@@ -163,6 +165,21 @@ def make_generator(config: TrainConfig) -> nn.Module:
     if config.init:
         start(generator, config.init)
     return generator
+
+
+def make_discriminator(config: TrainConfig) -> nn.Module:
+    """The discriminator of a config, with weights from config.discriminator_init if it names a file. Raises TrainingError."""
+    norm = "none" if config.adversarial.startswith("wgan") else config.discriminator_normalization  # a critic has no batch norm
+    if config.discriminator_head == "patch":
+        discriminator = PatchDiscriminator(norm, config.discriminator_channels)
+    else:
+        discriminator = Discriminator(config.hr_size, config.discriminator_head, norm, config.discriminator_channels)
+    if config.discriminator_init:
+        try:
+            discriminator.load_state_dict(load_file(config.discriminator_init), strict=True)
+        except Exception as error:  # safetensors raises a type of its own for a broken file
+            raise TrainingError(f"discriminator_init {config.discriminator_init}: does not load ({' '.join(str(error).split())[:200]})") from None
+    return discriminator
 
 
 def start(generator: nn.Module, init: str) -> None:

@@ -12,9 +12,8 @@ from torch import nn
 from ..data import ImageBank, patches
 from ..errors import TrainingError
 from ..losses import adversarial_loss, content_loss, grid, jittered, total_variation
-from ..models import Discriminator
 from .checkpoint import RunFolder
-from .config import TrainConfig, make_generator
+from .config import TrainConfig, make_discriminator, make_generator
 from .gradients import keep_freed_memory, with_fast_gradients
 from .health import Health, first_broken
 from .optimizers import Updates
@@ -38,8 +37,7 @@ class Trainer:
         networks = {"generator": self.generator}
         if config.stage == "srgan":
             self.adversarial = adversarial_loss(config.adversarial)
-            norm = "none" if config.adversarial.startswith("wgan") else config.discriminator_normalization  # a critic has no batch norm
-            discriminator = Discriminator(config.hr_size, config.discriminator_head, norm, config.discriminator_channels).train()
+            discriminator = make_discriminator(config).train()
             self.discriminator = with_fast_gradients(self._place(discriminator))
             self.discriminator.register_forward_pre_hook(lambda module, inputs: self._with_noise(inputs[0]))
             networks["discriminator"] = self.discriminator

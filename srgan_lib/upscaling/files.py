@@ -25,15 +25,15 @@ LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
 LONGEST_EXIF = 65527  # bytes that fit a JPEG's segment
 
 
-def upscale_files(inputs, output: str | None = None, generator="srgan-x4", scale: int | None = None, device=None,
+def upscale_files(inputs, output: str | None = None, generator="srresnet-x4", scale: int | None = None, device=None,
                   ensemble: bool = False, tile: int | None = None, quality: int = 95, start: float = 0,
-                  end: float | None = None, progress: bool = False) -> int:
+                  end: float | None = None, progress: bool = False, strength: float | None = None) -> int:
     """Upscale files, folders (structure kept, finished ones skipped) and `-`; returns how many inputs failed.
 
     A failed one is a sentence on standard error, and the others go on. No input is overwritten, and nothing half-written
     is left. Raises CourseError for what concerns all of them, such as an unknown model.
     """
-    upscaler = Upscaler(generator, scale, device, ensemble)
+    upscaler = Upscaler(generator, scale, device, ensemble, strength)
     listed, failed = jobs([str(name) for name in inputs], output, upscaler.scale), 0
     todo = [job for job in listed if not (job[2] and _finished(*job[:2]))]
     if len(todo) < len(listed):

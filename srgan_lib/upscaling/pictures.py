@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import ImageError
 from ..images import Picture, open_picture
-from ..models import load_generator, shipped
+from ..models import load_generator, shipped, usual_strength
 from .memory import free_memory
 from .tiles import each_tile, enlarge, prepare
 
@@ -22,26 +22,27 @@ GREY = (0.299, 0.587, 0.114)  # BT.601 full range, the weights of Pillow's mode 
 BYTES = {"RGB": 4, "L": 1, "I;16": 2}  # of memory that Pillow takes for a pixel
 
 
-def upscale(image, generator="srgan-x4", tile: int | None = None, device: str | torch.device | None = None,
-            scale: int | None = None, ensemble: bool = False, progress: bool | str | None = None) -> Image.Image:
+def upscale(image, generator="srresnet-x4", tile: int | None = None, device: str | torch.device | None = None,
+            scale: int | None = None, ensemble: bool = False, progress: bool | str | None = None, strength: float | None = None) -> Image.Image:
     """Upscale a path, bytes, PIL image, uint8 array or `Picture` of any size -> PIL image of mode RGB, RGBA, L, LA or I;16.
 
     generator: shipped name, folder, Hub repo, module, or an `Upscaler`, which loads once for many pictures. scale: 2, 3, 4
     or 8, by default the generator's; another one is reached through shipped models, by chaining, or by shrinking, said
-    aloud. ensemble: the mean over 8 flips and turns, 8 times slower. tile: see `enlarge`; progress: None draws the bar in a
+    aloud. ensemble: the mean over 8 flips and turns, 8 times slower. strength: of a GAN, 0 to 1, by default the one that it was
+    released with (see `load_generator`). tile: see `enlarge`; progress: None draws the bar in a
     terminal only. `info` of the result carries icc_profile and exif. Raises ImageError and ModelError.
     """
     picture = image if isinstance(image, Picture) else open_picture(image)
-    upscaler = generator if isinstance(generator, Upscaler) else Upscaler(generator, scale, device, ensemble)
+    upscaler = generator if isinstance(generator, Upscaler) else Upscaler(generator, scale, device, ensemble, strength)
     return upscaler(picture, tile, sys.stderr.isatty() if progress is None else progress)
 
 
 class Upscaler:
     """Generators loaded and prepared for one scale; call it with a `Picture`. Arguments as in `upscale`."""
 
-    def __init__(self, generator="srgan-x4", scale: int | None = None, device=None, ensemble: bool = False):
+    def __init__(self, generator="srresnet-x4", scale: int | None = None, device=None, ensemble: bool = False, strength: float | None = None):
         check_device(device)
-        networks, self.scale = stages(generator, scale)
+        networks, self.scale = stages(generator, scale, strength)
         if ensemble:
             networks = [SelfEnsemble(network) for network in networks]
         rest = self.scale // prod(network.scale for network in networks[:-1])
@@ -106,13 +107,13 @@ def _levels(sr: torch.Tensor, mode: str = "RGB") -> np.ndarray:
     return torch.floor(tile * most + 0.5).cpu().numpy().astype(kind)
 
 
-def stages(generator, scale: int | None = None) -> tuple[list[nn.Module], int]:
+def stages(generator, scale: int | None = None, strength: float | None = None) -> tuple[list[nn.Module], int]:
     """The generators to run one after the other, and the scale that they reach, shrinking included.
 
     Another scale than the generator's: the shipped model of that scale, else a chain, else a larger result to shrink.
     Raises ImageError for a scale that cannot be reached.
     """
-    first = generator if isinstance(generator, nn.Module) else load_generator(generator)
+    first = generator if isinstance(generator, nn.Module) else with_strength(generator, strength)
     if scale in (None, first.scale):
         return [first], first.scale
     if scale not in SCALES:
@@ -122,7 +123,12 @@ def stages(generator, scale: int | None = None) -> tuple[list[nn.Module], int]:
     steps = plan(scale, set(names))
     shrunk = f", shrunk to x{scale} by bicubic" if prod(steps) != scale else ""
     print(f"note: scale {scale} by {' then '.join(names[step] for step in steps)}{shrunk}")
-    return [first if step == first.scale else load_generator(names[step]) for step in steps], scale
+    return [first if step == first.scale else with_strength(names[step]) for step in steps], scale
+
+
+def with_strength(name, strength: float | None = None) -> nn.Module:
+    """A generator by name, a GAN at `strength`, or at the strength that it was released with."""
+    return load_generator(name, strength=usual_strength(name) if strength is None else strength)
 
 
 def siblings(name: str) -> dict[int, str]:

@@ -21,7 +21,7 @@ LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}  # by channels: raw sound often doe
 BT601, FULL_RANGE, STUDIO_RANGE = 6, 2, 1  # codes of FFmpeg's, as H.273's
 
 
-def upscale_video(source, target, generator="srgan-x4", start: float | None = None, end: float | None = None,
+def upscale_video(source, target, generator="srresnet-x4", start: float | None = None, end: float | None = None,
                   progress: bool | str = False, crf: int = 18, **options) -> tuple[int, int]:
     """Upscale a film, or its seconds `start` to `end`, into H.264 (.mp4, .mov, .mkv) -> (width, height).
 
