@@ -12,8 +12,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srgan_lib import metrics
 from srgan_lib.data import images
-from srgan_lib.images import crop_to_multiple, degrade, luma, resize_bicubic, to_image, to_tensor
-from srgan_lib.metrics import baseline, checkerboard, compared, evaluate, mean, paper_ssim, psnr, scores, ssim
+from srgan_lib.images import crop_to_multiple, degrade, luma, open_picture, resize_bicubic, to_image, to_tensor
+from srgan_lib.metrics import (band_energies, band_ratios, baseline, checkerboard, compared, evaluate, mean, paper_ssim, psnr, scores, ssim)
 from srgan_lib.models import SRResNet
 
 A, B = (photograph(70, 90, seed) for seed in (0, 1))
@@ -200,3 +200,34 @@ def test_untrained_upsamplers_differ_as_they_should(seed):
         generator = SRResNet(blocks=1, channels=16, upsampling=kind).eval()
         shares[kind] = checkerboard(generator(SLOPE[..., :24, :24])[..., 16:-16, 16:-16], 4)
     assert shares["resize"] < 0.1 * min(shares["pixelshuffle"], shares["transposed"])
+
+
+# ---------------------------------------------------------------- energy by frequency
+
+
+def wave(frequency: float, size: int = 256) -> torch.Tensor:
+    """(1, 3, size, size): grey with a horizontal wave of so many cycles a pixel."""
+    return (0.5 + 0.2 * torch.cos(2 * torch.pi * frequency * torch.arange(size))).expand(1, 3, size, size)
+
+
+@pytest.mark.parametrize("ring, frequency", enumerate((0.15, 0.22, 0.28, 0.34, 0.40, 0.46)))
+def test_a_wave_counts_in_its_own_ring(ring, frequency):
+    energies = band_energies(compared(wave(frequency), 4))
+    assert energies.argmax() == ring and energies[ring] > 0.98 * energies.sum()
+
+
+def test_a_hatch_shows_as_too_much_in_one_ring_and_blur_as_too_little_above():
+    hr = crop_to_multiple(to_tensor(open_picture(dict(images("sample", "valid"))["chelsea.png"]).rgb), 4)
+    assert band_ratios(hr, hr, 4) == [1.0] * 6
+    blurred = band_ratios(resize_bicubic(degrade(hr, 4), 4), hr, 4)
+    assert blurred[0] < 1 and max(blurred[2:]) < 0.2
+    hatch = 0.02 * torch.cos(2 * torch.pi * 0.40 * torch.arange(hr.shape[-1]))
+    assert band_ratios(hr + hatch, hr, 4)[4] > 1.5 and max(band_ratios(hr + hatch, hr, 4)[:3]) < 1.05
+
+
+def test_perception_is_a_column_where_asked_for_and_none_on_a_small_image():
+    pictures = [("large", photograph(200, 220)), ("small", photograph(60, 80))]
+    rows = evaluate("bicubic", pictures, 4, progress=False, perception=True)
+    assert rows[0]["niqe"] > 0 and rows[1]["niqe"] is None and len(rows[0]["bands"]) == 6
+    assert mean(rows)["niqe"] == rows[0]["niqe"] and len(mean(rows)["bands"]) == 6
+    assert "niqe" not in evaluate("bicubic", pictures, 4, progress=False)[0]

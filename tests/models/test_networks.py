@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from torch import nn
 
 from srgan_lib import models
 from srgan_lib.models import loading
-from srgan_lib.errors import ModelError
-from srgan_lib.models import (Discriminator, EncoderDecoder, ResidualBlock, ShuffleConv2d, SRResNet, fold_shuffle, load_generator,
+from srgan_lib.errors import ModelError, TrainingError
+from srgan_lib.models import (Discriminator, EncoderDecoder, PatchDiscriminator, ResidualBlock, ShuffleConv2d, SRResNet, fold_shuffle, load_generator,
                               normalize, upsampler)
+from srgan_lib.training import TINY
+from srgan_lib.training.config import make_discriminator
 
 UPSAMPLINGS = ("pixelshuffle", "transposed", "resize")
 SCALES = (2, 3, 4, 8)
@@ -453,3 +456,28 @@ def test_config_without_architecture_means_srresnet(tmp_path):
     assert config.pop("architecture") == "SRResNet"
     path.write_text(json.dumps(config))
     assert isinstance(load_generator(tmp_path), SRResNet)
+
+
+# The discriminator of patches
+
+
+def test_patch_discriminator_counts_and_judges_every_place_by_the_same_rule():
+    discriminator = PatchDiscriminator().eval()
+    assert parameters(discriminator) == 1_739_969
+    assert discriminator(torch.rand(2, 3, 96, 96)).shape == (2, 1, 12, 12)
+    small = PatchDiscriminator("none", 4).eval()
+    picture = torch.rand(1, 3, 160, 160)
+    here, moved = small(picture), small(torch.roll(picture, (8, 16), (2, 3)))
+    torch.testing.assert_close(moved[..., 6:-4, 7:-4], torch.roll(here, (1, 2), (2, 3))[..., 6:-4, 7:-4], rtol=1e-4, atol=1e-6)
+
+
+def test_a_discriminator_goes_on_from_its_file(tmp_path):
+    config = replace(TINY.srgan, discriminator_head="patch", discriminator_channels=4)
+    first = make_discriminator(config)
+    save_file(first.state_dict(), tmp_path / "d.safetensors")
+    torch.manual_seed(7)
+    again = make_discriminator(replace(config, discriminator_init=str(tmp_path / "d.safetensors")))
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in first.state_dict().items())
+    for wrong, channels in ((tmp_path / "none.safetensors", 4), (tmp_path / "d.safetensors", 8)):
+        with pytest.raises(TrainingError, match="discriminator_init .* does not load"):
+            make_discriminator(replace(config, discriminator_init=str(wrong), discriminator_channels=channels))
