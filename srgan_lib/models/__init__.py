@@ -4,9 +4,10 @@ from .layers import RRDB, DenseBlock, ResidualBlock, ShuffleConv2d, fold_shuffle
 from .loading import WEIGHTS, interpolate, load_generator, shipped
 from .networks import ARCHITECTURES, Discriminator, EncoderDecoder, Generator, RRDBNet, SRResNet
 from .published import from_published, load_published
+from .start import begin_as_bicubic
 
 __all__ = [
     "ARCHITECTURES", "RRDB", "WEIGHTS", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "RRDBNet",
-    "ResidualBlock", "SRResNet", "ShuffleConv2d", "fold_shuffle", "from_published", "interpolate", "load_generator",
+    "ResidualBlock", "SRResNet", "ShuffleConv2d", "begin_as_bicubic", "fold_shuffle", "from_published", "interpolate", "load_generator",
     "load_published", "normalize", "shipped", "upsampler",
 ]

@@ -11,7 +11,7 @@ from torch import nn
 from ..data import DEGRADATIONS
 from ..errors import TrainingError
 from ..losses import ADVERSARIAL, CONTENT
-from ..models import ARCHITECTURES, load_generator
+from ..models import ARCHITECTURES, begin_as_bicubic, load_generator
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class TrainConfig:
 
     stage: str = "srresnet"          # "srresnet" (content loss alone) or "srgan" (content + adversarial)
     seed: int = 0
-    init: str = ""                   # generator to start from: a shipped name, folder or Hub repo; "" = random
+    init: str = ""                   # generator to start from: a shipped name, folder or Hub repo; "" = as `start` says
+    start: str = "random"            # without init: "random" (the paper's) or "bicubic" (SRResNet begins as almost bicubic)
     architecture: str = "SRResNet"
     scale: int = 4
     blocks: int = 16
@@ -74,12 +75,19 @@ class TrainConfig:
             raise TrainingError(f"hr_size {self.hr_size}: the discriminator's dense head wants a multiple of 16; discriminator_head=pooled takes any")
         if self.frozen_batch_norm and not self.init:
             raise TrainingError("frozen_batch_norm: wants init, whose running statistics it keeps")
+        if self.start == "bicubic" and not self.init:
+            self._check_bicubic_start()
         if self.grid_weight and self.hr_size < 8 * self.scale:
             raise TrainingError(f"grid_weight: wants hr_size of {8 * self.scale} or more at scale {self.scale}, got {self.hr_size}")
 
+    def _check_bicubic_start(self):
+        if (self.architecture, self.upsampling, self.output) != ("SRResNet", "pixelshuffle", "linear") or self.channels < 3:
+            raise TrainingError("start bicubic: wants architecture SRResNet, upsampling pixelshuffle, output linear and 3 or more channels; "
+                                "start=random takes any")
+
 
 CHOICES = {
-    "stage": ("srresnet", "srgan"), "architecture": ARCHITECTURES, "scale": (2, 3, 4, 8), "degradation": DEGRADATIONS,
+    "stage": ("srresnet", "srgan"), "start": ("random", "bicubic"), "architecture": ARCHITECTURES, "scale": (2, 3, 4, 8), "degradation": DEGRADATIONS,
     "upsampling": ("pixelshuffle", "transposed", "resize"), "normalization": ("batch", "none"), "output": ("linear", "tanh"),
     "schedule": ("constant", "drop", "cosine"), "content": CONTENT, "adversarial": ADVERSARIAL,
     "discriminator_head": ("dense", "pooled"), "discriminator_normalization": ("batch", "none"),
@@ -162,6 +170,8 @@ def make_generator(config: TrainConfig) -> nn.Module:
         raise TrainingError(str(error)) from None
     if config.init:
         start(generator, config.init)
+    elif config.start == "bicubic":
+        begin_as_bicubic(generator)
     return generator
 
 
