@@ -1,4 +1,4 @@
-"""What decides a run: the fields, the three budgets, and what follows from them."""
+"""What decides a run: the fields, the four budgets, and what follows from them."""
 
 import math
 from dataclasses import dataclass, fields, replace
@@ -134,8 +134,13 @@ TINY = _profile(
     TrainConfig(blocks=2, channels=16, batch=4, hr_size=48, steps=60, learning_rate=1e-3, schedule="cosine", content="l1",
                 ema=0.9, log_every=10, valid_every=30, checkpoint_every=20),
     steps=20, learning_rate=1e-4, content="vgg22", vgg_weights="random", discriminator_channels=16, log_every=5, valid_every=10, checkpoint_every=10)
+LIVE = _profile(  # a CPU, while the reader looks on: a small network past bicubic, then the shipped one against a discriminator
+    TrainConfig(start="bicubic", blocks=2, channels=16, batch=4, hr_size=48, steps=2000, learning_rate=1e-3, schedule="cosine", warmup=100,
+                content="l1", ema=0.99, log_every=50, valid_every=100, checkpoint_every=500),
+    init="srresnet-x4", frozen_batch_norm=True, blocks=16, channels=64, steps=60, learning_rate=2e-4, schedule="constant", ema=0.9,
+    adversarial_weight=1e-2, discriminator_channels=32, log_every=5, valid_every=10, checkpoint_every=30)
 ENLARGING = ("upsample.", "conv_up")  # where generators of one architecture differ that differ in scale
-PROFILES = {"tiny": TINY, "colab": COLAB, "paper": PAPER}
+PROFILES = {"tiny": TINY, "live": LIVE, "colab": COLAB, "paper": PAPER}
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

@@ -31,6 +31,6 @@ def test_text_is_large_enough_on_a_phone_and_stays_inside(draw):
     assert width <= 480
     for text in root.iter(SVG + "text"):
         size, x = float(text.get("font-size")), float(text.get("x"))
-        length = 0.56 * size * len(text.text)  # of the widest font that browsers choose here
+        length = 0.5 * size * len(text.text)  # of DejaVu Sans, the widest font that a browser is likely to choose, on average
         left = x - {"start": 0, "middle": length / 2, "end": length}[text.get("text-anchor")]
         assert size >= 13 and left >= 0 and left + length <= width and float(text.get("y")) < height, text.text
