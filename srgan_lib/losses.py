@@ -161,7 +161,7 @@ class Adversarial:
 
 
 class BCE(Adversarial):
-    """The GAN of the paper on logits. Generator: -log sigmoid D(G(lr)) (eq. 3); discriminator: binary cross entropy (eq. 2).
+    """The GAN of the paper on logits. Generator: -log sigmoid D(G(lr)) (eq. 6); discriminator: binary cross entropy (eq. 2).
 
     real: the target for HR (1, or 0.9 for one-sided smoothing); fake_noise: targets for SR are drawn around it, in 0..0.3.
     softplus(-z) = -log sigmoid(z) stays finite at any logit.

@@ -218,7 +218,7 @@ def test_bce_is_torchs():
     assert torch.allclose(loss.generator(SR_LOGITS), torchs(SR_LOGITS, ones))
     assert torch.allclose(loss.discriminator(HR_LOGITS, SR_LOGITS), torchs(HR_LOGITS, ones) + torchs(SR_LOGITS, zeros))
     assert torch.allclose(BCE(real=0.9).discriminator(HR_LOGITS, SR_LOGITS), torchs(HR_LOGITS, 0.9 * ones) + torchs(SR_LOGITS, zeros))
-    assert torch.allclose(loss.generator(SR_LOGITS), -SR_LOGITS.sigmoid().log().mean())  # eq. 3
+    assert torch.allclose(loss.generator(SR_LOGITS), -SR_LOGITS.sigmoid().log().mean())  # Ledig et al. 2017, eq. 6
 
 
 def test_undecided_discriminators_cost_two_logs_of_two():

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help="named set, folder, archive or hf://datasets/OWNER/REPO/FILE.zip")
     parser.add_argument("--run", required=True, help="folder of the run; the same command goes on with it after a stop")
     parser.add_argument("--stage", choices=("srresnet", "srgan"), default="srresnet")
-    parser.add_argument("--profile", choices=("tiny", "colab", "paper"), default="colab")
+    parser.add_argument("--profile", choices=("tiny", "live", "colab", "paper"), default="colab")
     parser.add_argument("--valid", help="held-out pictures (default: the named set's own valid split, if it has one)")
     parser.add_argument("--limit", type=int, help="take the first N pictures only")
     parser.add_argument("--init", help="generator to start from: shipped name, folder or Hub repo (stage 2 wants one)")

@@ -5,9 +5,10 @@ from .loading import WEIGHTS, interpolate, load_generator, shipped, usual_streng
 from .mixed import Mixed
 from .networks import ARCHITECTURES, Discriminator, EncoderDecoder, Generator, PatchDiscriminator, RRDBNet, SRResNet
 from .published import from_published, load_published
+from .start import begin_as_bicubic
 
 __all__ = [
     "ARCHITECTURES", "RRDB", "WEIGHTS", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "Mixed", "PatchDiscriminator", "RRDBNet",
-    "ResidualBlock", "SRResNet", "ShuffleConv2d", "fold_shuffle", "from_published", "interpolate", "load_generator",
+    "ResidualBlock", "SRResNet", "ShuffleConv2d", "begin_as_bicubic", "fold_shuffle", "from_published", "interpolate", "load_generator",
     "load_published", "normalize", "shipped", "upsampler", "usual_strength",
 ]

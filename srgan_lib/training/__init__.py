@@ -1,12 +1,12 @@
 """Both stages of training: the steps, the run, its config and its checkpoints."""
 
 from .checkpoint import RunFolder, read_log
-from .config import COLAB, PAPER, PROFILES, TINY, TrainConfig, learning_rate, make_generator
+from .config import COLAB, LIVE, PAPER, PROFILES, TINY, TrainConfig, learning_rate, make_generator
 from .steps import freeze_statistics, srgan_step, srresnet_step, update_ema
 from .trainer import Trainer, make_accelerator, train
 from .validation import Validation
 
 __all__ = [
-    "COLAB", "PAPER", "PROFILES", "TINY", "RunFolder", "TrainConfig", "Trainer", "Validation", "freeze_statistics",
+    "COLAB", "LIVE", "PAPER", "PROFILES", "TINY", "RunFolder", "TrainConfig", "Trainer", "Validation", "freeze_statistics",
     "learning_rate", "make_accelerator", "make_generator", "read_log", "srgan_step", "srresnet_step", "train", "update_ema",
 ]

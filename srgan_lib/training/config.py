@@ -1,4 +1,4 @@
-"""What decides a run: the fields, the three budgets, and what follows from them."""
+"""What decides a run: the fields, the four budgets, and what follows from them."""
 
 import math
 from dataclasses import dataclass, fields, replace
@@ -12,7 +12,7 @@ from torch import nn
 from ..data import DEGRADATIONS
 from ..errors import TrainingError
 from ..losses import ADVERSARIAL, CONTENT
-from ..models import ARCHITECTURES, Discriminator, PatchDiscriminator, load_generator
+from ..models import ARCHITECTURES, Discriminator, PatchDiscriminator, begin_as_bicubic, load_generator
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class TrainConfig:
 
     stage: str = "srresnet"          # "srresnet" (content loss alone) or "srgan" (content + adversarial)
     seed: int = 0
-    init: str = ""                   # generator to start from: a shipped name, folder or Hub repo; "" = random
+    init: str = ""                   # generator to start from: a shipped name, folder or Hub repo; "" = as `start` says
+    start: str = "random"            # without init: "random" (the paper's) or "bicubic" (SRResNet begins as almost bicubic)
     architecture: str = "SRResNet"
     scale: int = 4
     blocks: int = 16
@@ -76,12 +77,19 @@ class TrainConfig:
             raise TrainingError(f"hr_size {self.hr_size}: the discriminator's dense head wants a multiple of 16; discriminator_head=pooled takes any")
         if self.frozen_batch_norm and not self.init:
             raise TrainingError("frozen_batch_norm: wants init, whose running statistics it keeps")
+        if self.start == "bicubic" and not self.init:
+            self._check_bicubic_start()
         if self.grid_weight and self.hr_size < 8 * self.scale:
             raise TrainingError(f"grid_weight: wants hr_size of {8 * self.scale} or more at scale {self.scale}, got {self.hr_size}")
 
+    def _check_bicubic_start(self):
+        if (self.architecture, self.upsampling, self.output) != ("SRResNet", "pixelshuffle", "linear") or self.channels < 3:
+            raise TrainingError("start bicubic: wants architecture SRResNet, upsampling pixelshuffle, output linear and 3 or more channels; "
+                                "start=random takes any")
+
 
 CHOICES = {
-    "stage": ("srresnet", "srgan"), "architecture": ARCHITECTURES, "scale": (2, 3, 4, 8), "degradation": DEGRADATIONS,
+    "stage": ("srresnet", "srgan"), "start": ("random", "bicubic"), "architecture": ARCHITECTURES, "scale": (2, 3, 4, 8), "degradation": DEGRADATIONS,
     "upsampling": ("pixelshuffle", "transposed", "resize"), "normalization": ("batch", "none"), "output": ("linear", "tanh"),
     "schedule": ("constant", "drop", "cosine"), "content": CONTENT, "adversarial": ADVERSARIAL,
     "discriminator_head": ("dense", "pooled", "patch"), "discriminator_normalization": ("batch", "none"),
@@ -128,8 +136,13 @@ TINY = _profile(
     TrainConfig(blocks=2, channels=16, batch=4, hr_size=48, steps=60, learning_rate=1e-3, schedule="cosine", content="l1",
                 ema=0.9, log_every=10, valid_every=30, checkpoint_every=20),
     steps=20, learning_rate=1e-4, content="vgg22", vgg_weights="random", discriminator_channels=16, log_every=5, valid_every=10, checkpoint_every=10)
+LIVE = _profile(  # a CPU, while the reader looks on: a small network past bicubic, then the shipped one against a discriminator
+    TrainConfig(start="bicubic", blocks=2, channels=16, batch=4, hr_size=48, steps=2000, learning_rate=1e-3, schedule="cosine", warmup=100,
+                content="l1", ema=0.99, log_every=50, valid_every=100, checkpoint_every=500),
+    init="srresnet-x4", frozen_batch_norm=True, blocks=16, channels=64, steps=60, learning_rate=2e-4, schedule="constant", ema=0.9,
+    adversarial_weight=1e-2, discriminator_channels=32, log_every=5, valid_every=10, checkpoint_every=30)
 ENLARGING = ("upsample.", "conv_up")  # where generators of one architecture differ that differ in scale
-PROFILES = {"tiny": TINY, "colab": COLAB, "paper": PAPER}
+PROFILES = {"tiny": TINY, "live": LIVE, "colab": COLAB, "paper": PAPER}
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -164,6 +177,8 @@ def make_generator(config: TrainConfig) -> nn.Module:
         raise TrainingError(str(error)) from None
     if config.init:
         start(generator, config.init)
+    elif config.start == "bicubic":
+        begin_as_bicubic(generator)
     return generator
 
 

@@ -1,5 +1,6 @@
 """Both stages: the steps do what the paper says, and a run is a pure function of its config."""
 
+import json
 import os
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from srgan_lib.errors import CourseError, NotFiniteError, TrainingError
 from srgan_lib.training.health import Health
 from srgan_lib.losses import ADVERSARIAL, BCE, adversarial_loss, jittered
 from srgan_lib.models import Discriminator, SRResNet, load_generator
-from srgan_lib.training import COLAB, PAPER, TINY, Trainer, make_accelerator, srgan_step, train, update_ema
+from srgan_lib.training import COLAB, LIVE, PAPER, TINY, Trainer, make_accelerator, srgan_step, train, update_ema
 from srgan_lib.training import Validation
 
 ROOT = Path(__file__).parents[2]
@@ -369,3 +370,39 @@ def test_two_processes_follow_one(tmp_path):
     one, two = (read_log(tmp_path / name) for name in ("one", "two"))
     assert [r["step"] for r in two] == list(range(1, 21))
     assert max(abs(a["content"] - b["content"]) for a, b in zip(one, two)) < 1e-4
+
+
+# ---------------------------------------------------------------- where a generator begins
+
+
+def test_a_run_from_before_the_field_start_goes_on(bank, tmp_path):
+    """A stored config without `start` was a random start, and is read as one."""
+    for _ in train(SMALL, bank, tmp_path, device="cpu"):
+        break
+    path = tmp_path / "config.json"
+    stored = json.loads(path.read_text())
+    del stored["start"]
+    path.write_text(json.dumps(stored))
+    assert finish(SMALL, bank, tmp_path)[-1]["step"] == SMALL.steps
+    with pytest.raises(TrainingError, match="start: 'random' there, 'bicubic' here"):
+        finish(replace(SMALL, start="bicubic"), bank, tmp_path)
+
+
+def test_random_weights_are_drawn_as_before_the_field_start():
+    torch.manual_seed(SMALL.seed)
+    expected = SRResNet(blocks=SMALL.blocks, channels=SMALL.channels).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in make_generator(SMALL).state_dict().items())
+
+
+def test_init_goes_before_start(bank, tmp_path):
+    finish(SMALL, bank, tmp_path)
+    generator = make_generator(replace(SMALL, start="bicubic", init=str(tmp_path / "generator")))
+    exported = load_generator(tmp_path / "generator").state_dict()
+    assert all(torch.equal(value, exported[name]) for name, value in generator.state_dict().items())
+
+
+def test_a_run_that_begins_as_bicubic_stays_near_it(bank, valid, tmp_path):
+    """Ten steps from a random start are 10 dB and more below bicubic; from bicubic they are within 1 dB."""
+    config = replace(LIVE.srresnet, steps=10, valid_every=10)
+    psnr = finish(config, bank, tmp_path, valid=valid)[-1]["psnr"]
+    assert psnr == pytest.approx(Validation(valid, config.scale).bicubic_psnr, abs=1)
