@@ -9,7 +9,7 @@ import pytest
 
 LIBRARY = Path(__file__).parents[1] / "srgan_lib"
 FLOORS = (  # from the ground up; imports run down
-    {"errors"}, {"images"}, {"data", "losses"}, {"models"}, {"upscaling"}, {"inference", "metrics"}, {"training", "figures"}, {"apps"}, {"grading"},
+    {"errors", "notes"}, {"formats"}, {"deep", "metadata"}, {"decoding", "sixteen"}, {"images"}, {"data", "losses"}, {"models"}, {"upscaling"}, {"inference", "metrics"}, {"training", "figures"}, {"apps"}, {"grading"},
     {"__main__"},
 )
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
