@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from . import metadata
-from .deep import deep_colour, eight_bits, grey_values, turned
+from .deep import deep_colour, eight_bits, grey_values, is_signed, rare_tiff, tiff_page, turned
 from .formats import contents, depth, head, pages
 from .notes import note
 
@@ -60,17 +60,31 @@ def decode(image: Image.Image, name: str, source, page: int = 0) -> Picture:
         note(f"{name}: the colours are turned from {image.mode} into RGB without its profile")
     if bits > 8 and picture.deep is None and not picture.grey:
         note(f"{name}: {bits} bits a channel, of which Pillow reads 8; the result has 8")
+    used = len(image.getbands()) if picture.alpha is not None else 1 if picture.grey else 3
+    if image.format == "TIFF" and image.mode not in ("CMYK", "P", "PA") and image.tag_v2.get(277, 1) > used:
+        note(f"{name}: {image.tag_v2[277]} bands; the first {'one is' if used == 1 else f'{used} are'} used")
     picture.info = metadata.read(image, data)
+    return picture
+
+
+def decode_rare_tiff(source, name: str, page: int, check) -> Picture:
+    """A TIFF that Pillow does not read; check(size, name) refuses what is too large before anything is decoded."""
+    with tiff_page(source, name, page) as found:
+        check((found.imagewidth, found.imagelength), name)
+        picture, tags = _from_levels(None, rare_tiff(found, name)), found.tags
+        picture.bits, picture.icc = int(found.bitspersample), tags.valueof(34675)
+        if 0x8769 in tags or 0x8825 in tags:
+            note(f"{name}: EXIF of this rare kind of TIFF is left out")
     return picture
 
 
 def _from_levels(image: Image.Image, deep: np.ndarray) -> Picture:
     """A picture of uint16 levels (H, W) or (H, W, 2..4)."""
     deep = deep if deep.ndim == 3 else deep[..., None]
-    key = image.info.get("transparency")
+    key = image and image.info.get("transparency")
     if deep.shape[2] == 3 and isinstance(key, tuple):
         deep = np.dstack([deep, np.where((deep == key).all(-1), 0, 65535).astype(np.uint16)])
-    if image.format not in ("TIFF", "HEIF"):
+    if image and image.format not in ("TIFF", "HEIF"):  # those are upright already
         deep = turned(deep, image.getexif().get(metadata.ORIENTATION, 1))
     alpha = np.ascontiguousarray(deep[..., -1]) if deep.shape[2] in (2, 4) else None
     colours = np.ascontiguousarray(deep[..., :3] if deep.shape[2] > 2 else deep[..., 0])
@@ -82,7 +96,7 @@ def _from_pillow(image: Image.Image, data: bytes, name: str, bits: int) -> Pictu
     """A picture that Pillow decodes whole: greys of any depth, or 8 bits a channel."""
     image.load()
     grey, key = image.mode in GREY_MODES, image.info.get("transparency")
-    if image.mode.startswith(("I", "F")):
+    if image.mode.startswith(("I", "F")) or is_signed(image):
         values, shallow = grey_values(image, data, name)
         alpha = np.where(np.asarray(image) == key, 0, 65535).astype(np.uint16) if isinstance(key, int) else None
         if image.format != "TIFF":

@@ -5,8 +5,10 @@ for the low byte. JPEG 2000 goes to PyAV (Pillow 12.3 and 13.0 round white to 25
 TIFF to tifffile, which scikit-image brings, HEIC to pillow-heif. Everything is stretched to 0..65535.
 """
 
+import logging
 import re
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
@@ -90,16 +92,57 @@ def _by_pyav(source, depths: list[int], name: str) -> np.ndarray:
 
 def _planes(image: Image.Image, source, name: str) -> np.ndarray:
     """A TIFF whose colours stand in planes of their own, which Pillow 13.0 takes for noise beyond 8 bits."""
-    try:
-        import tifffile
-        with tifffile.TiffFile(as_file(source)) as file:
-            planes = file.pages[image.tell()].asarray()
-    except Exception as error:  # a decoder that is not there, or hostile bytes
-        raise ImageError(f"{name}: a TIFF with 16-bit colours in separate planes that cannot be read ({str(error).splitlines()[0]}); "
-                         "save it with the colours of a pixel together") from None
-    if planes.dtype != np.uint16 or planes.ndim != 3 or planes.shape[1:] != image.size[::-1]:
+    with tiff_page(source, name, image.tell()) as page:
+        planes = _pixels(page, name)
+    if planes.dtype != np.uint16 or planes.shape[:2] not in (image.size, image.size[::-1]):
         raise ImageError(f"{name}: a TIFF with colours in separate planes of a kind that is not read here ({planes.dtype} {planes.shape})")
-    return turned(np.moveaxis(planes, 0, -1)[..., :4], image.tag_v2.get(0x0112, 1))
+    return turned(planes[..., :4], image.tag_v2.get(0x0112, 1))
+
+
+@contextmanager
+def tiff_page(source, name: str, number: int):
+    """A page of a TIFF by tifffile, for what Pillow does not read. Raises ImageError."""
+    import tifffile
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    try:
+        with tifffile.TiffFile(as_file(source)) as file:
+            yield file.pages[number]
+    except ImageError:
+        raise
+    except Exception as error:  # hostile bytes
+        raise ImageError(f"{name}: broken picture ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
+
+
+def _pixels(page, name: str) -> np.ndarray:
+    """(H, W, C) of a page, the channels last."""
+    try:
+        pixels = page.asarray()
+    except Exception as error:  # a decoder that is not there, or hostile bytes
+        raise ImageError(f"{name}: a TIFF of a rare kind that cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
+                         "save it without compression and with 8 or 16 bits a channel first") from None
+    if pixels.ndim == 3 and page.planarconfig == 2:
+        pixels = np.moveaxis(pixels, 0, -1)
+    return pixels if pixels.ndim == 3 else pixels.reshape(page.imagelength, page.imagewidth, -1)
+
+
+def rare_tiff(page, name: str) -> np.ndarray:
+    """uint16 (H, W, 1..4), upright, of a TIFF that Pillow does not read: greys with alpha, colour as floats, many bands.
+
+    Of more bands the first three are used, said aloud. Raises ImageError for complex values and the like.
+    """
+    if page.samplesperpixel > 32 or page.photometric not in (0, 1, 2) or page.bitspersample > 64:
+        raise ImageError(f"{name}: a TIFF of a kind that is not read here ({page.samplesperpixel} bands, photometric {int(page.photometric)})")
+    pixels = _pixels(page, name)
+    if pixels.dtype.kind not in "uif":
+        raise ImageError(f"{name}: a TIFF of {pixels.dtype} values, which are no levels of a picture")
+    alpha, bands = any(int(kind) in (1, 2) for kind in page.extrasamples), pixels.shape[2]
+    colours = 1 if bands < 3 else 3
+    if bands > colours + alpha:
+        note(f"{name}: {bands} bands; the first {'one is' if colours == 1 else '3 are'} used")
+    shown = levels(pixels[..., :colours], page.bitspersample, name, whole_byte=True)
+    if alpha:
+        shown = np.dstack([shown, levels(pixels[..., colours:colours + 1], page.bitspersample, name, whole_byte=True)])
+    return turned(65535 - shown if page.photometric == 0 else shown, int(page.tags.valueof(0x0112, 1)))
 
 
 def _plain_ppm(image: Image.Image, source, name: str) -> np.ndarray:
@@ -126,33 +169,46 @@ def turned(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def grey_values(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, bool]:
-    """(uint16 (H, W), whether 8 bits hold it) of a picture of mode I, I;16 or F; what is guessed or stretched is said.
+    """(uint16 (H, W), whether 8 bits hold it) of a picture of mode I, I;16 or F; what is guessed or stretched is said."""
+    values, bits = np.asarray(image), depth(image, data)
+    if image.format == "JPEG2000" and bits < 16:
+        values = values >> (16 - bits)  # Pillow shifts fewer bits up, which leaves white below 65535
+    signed = is_signed(image)
+    values = values.view(np.int8) if signed and values.dtype == np.uint8 else values
+    known = bits if image.format in ("JPEG2000", "TIFF") and bits < 16 else 16
+    out = levels(values, known, name, signed)
+    if image.format == "TIFF" and image.tag_v2.get(262) == 0 and values.dtype.kind != "f":
+        out = 65535 - out  # white is zero; Pillow turns 8 bits round, and not 16
+    return out, bool(values.dtype.kind == "f" and values.max() > 1 and (out % 257 == 0).all())
+
+
+def is_signed(image: Image.Image) -> bool:
+    return image.format == "TIFF" and image.mode in ("L", "I", "I;16", "I;16B") and 2 in image.tag_v2.get(339, (1,))
+
+
+def levels(values: np.ndarray, bits: int, name: str, signed: bool = False, whole_byte: bool = False) -> np.ndarray:
+    """Values of any kind -> uint16 over 0..65535; what is guessed or stretched is said. whole_byte: uint8 are levels to 255.
 
     Unsigned integers keep their level. Floats in [0, 1] are shares of white, whole ones up to 255 levels. Other ranges are
     stretched from their least to their greatest value. Raises ImageError for what has no range.
     """
-    values, bits = np.asarray(image), depth(image, data)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ImageError(f"{name}: holds values that are not finite numbers; replace them first")
-    least, most = values.min().item(), values.max().item()
-    signed = image.format == "TIFF" and 2 in image.tag_v2.get(339, (1,))
-    if values.dtype.kind != "f" and least >= 0 and most <= 65535 and not signed:
-        if bits < 16 and image.format in ("JPEG2000", "TIFF"):  # Pillow leaves 12 bits of a TIFF at 0..4095, and shifts those of a JPEG 2000 up
-            values = scaled(values >> (16 - bits) if image.format == "JPEG2000" else values, bits)
-        values = values.astype(np.uint16)
-        inverted = image.format == "TIFF" and image.tag_v2.get(262) == 0  # white is zero; Pillow turns 8 bits round, and not 16
-        return (65535 - values if inverted else values), False
-    if values.dtype.kind == "f" and 0 <= least and most <= 1:
-        return np.floor(values.astype(np.float64) * 65535 + 0.5).astype(np.uint16), False
-    whole = bool((values == np.floor(values)).all())
-    if values.dtype.kind == "f" and 0 <= least and (whole or most >= 64) and most <= 255:
+        raise ImageError(f"{name}: holds values that are not finite numbers (NaN or infinity); replace them first")
+    least, most, is_float = values.min().item(), values.max().item(), values.dtype.kind == "f"
+    signed = signed or whole_byte and values.dtype.kind == "i"
+    if not is_float and least >= 0 and most <= 65535 and not signed:
+        return scaled(values, 8 if whole_byte and values.dtype == np.uint8 else min(bits, 16))
+    if is_float and 0 <= least and most <= 1:
+        return np.floor(values.astype(np.float64) * 65535 + 0.5).astype(np.uint16)
+    whole = is_float and bool((values == np.floor(values)).all())
+    if is_float and 0 <= least and (whole or most >= 64) and most <= 255:
         if not whole:
             note(f"{name}: values from {least:g} to {most:g} are taken as levels 0 to 255")
-        return np.floor(values.astype(np.float64) * 257 + 0.5).astype(np.uint16), whole
+        return np.floor(values.astype(np.float64) * 257 + 0.5).astype(np.uint16)
     if least == most:
         raise ImageError(f"{name}: every value is {least:g}, which is no level from 0 to 1 or 0 to 255; scale the values first")
     note(f"{name}: values from {least:g} to {most:g} are stretched to black and white")
-    return np.floor((values.astype(np.float64) - least) * (65535 / (most - least)) + 0.5).astype(np.uint16), False
+    return np.floor((values.astype(np.float64) - least) * (65535 / (most - least)) + 0.5).astype(np.uint16)
 
 
 def eight_bits(levels: np.ndarray) -> np.ndarray:

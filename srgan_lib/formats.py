@@ -48,12 +48,17 @@ def _suffixes() -> tuple[str, ...]:
 SUFFIXES = _suffixes()
 
 
-def opened(source, name: str) -> Image.Image:
-    """A path, bytes or file object as a Pillow image whose pixels are not read yet. Raises ImageError for other formats."""
+def opened(source, name: str) -> Image.Image | None:
+    """A path, bytes or file object as a Pillow image whose pixels are not read yet; None for a TIFF of a kind that Pillow does not read.
+
+    Raises ImageError for other formats.
+    """
     wanted = [kind for kind in formats() if kind not in BY_NAME or Image.registered_extensions().get(Path(name).suffix.lower()) == kind]
     try:
         return Image.open(as_file(source), formats=wanted)
     except Image.UnidentifiedImageError:
+        if head(source, 4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return None
         raise ImageError(f"{name}: {unknown(head(source), name)}") from None
 
 
@@ -85,8 +90,6 @@ def unknown(data: bytes, name: str) -> str:
     named = Image.registered_extensions().get(Path(name).suffix.lower())
     if rare or named in set(Image.OPEN) - set(SAFE):
         return f"a file in {(rare or [named])[0]}, a rare format that is not opened here, for safety; save it as PNG first"
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return "a TIFF whose pixels are of a kind that Pillow cannot read; save it with 8 or 16 bits a channel first"
     return "not a picture in a format that Pillow knows"
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .decoding import Picture, decode
+from .decoding import Picture, decode, decode_rare_tiff
 from .errors import ImageError
 from .formats import SUFFIXES as SUFFIXES  # for those who look through folders and archives
 from .formats import opened
@@ -49,6 +49,8 @@ def _open(source, most_pixels: int, page: int) -> Picture:
         with warnings.catch_warnings(), _most_pixels(most_pixels):
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
             image = source if isinstance(source, Image.Image) else opened(source, name)
+            if image is None:
+                return decode_rare_tiff(source, name, page, lambda size, name: _check_size(size, name, most_pixels))
             _check_size(image.size, name, most_pixels)
             return decode(image, name, source, page)
     except ImageError:

@@ -23,7 +23,8 @@ HOLDS = {  # what Pillow writes into each format; `texts` are a PNG's
 WORDS = {"dpi": "the resolution (dpi)", "xmp": "XMP", "iptc": "IPTC (title, keywords)", "comment": "the comment", "colour": "gAMA, cHRM or cICP (brightness, colours)",
          "icc_profile": "the colour profile", "exif": "EXIF"}
 LONGEST = 65500  # bytes of a JPEG's segment, less its names
-EXIF_AND_XMP_TEXTS = ("XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type APP1", "Raw profile type xmp")
+RECORD = "srgan-result"  # the text in which a result of ours says what made it, see upscaling/records.py
+EXIF_AND_XMP_TEXTS = (RECORD, "XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type APP1", "Raw profile type xmp")
 PERSONAL = ("exif", "xmp", "iptc", "texts", "comment", "dpi")  # what --strip removes
 
 
