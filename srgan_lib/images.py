@@ -4,6 +4,7 @@ One contract holds everywhere: on disk and in the bank uint8 RGB (H, W, 3); in n
 """
 
 import os
+import struct
 import tempfile
 import warnings
 from contextlib import contextmanager
@@ -20,21 +21,22 @@ from .errors import ImageError
 from .formats import SUFFIXES as SUFFIXES  # for those who look through folders and archives
 from .formats import opened
 from .notes import collected
+from .sixteen import DeepImage, write_tiff
 
 MAX_PIXELS = 80_000_000  # beyond this a picture is refused before it is decoded
 _limit = Lock()
 
 
-def open_picture(source, most_pixels: int | None = None, page: int = 0) -> Picture:
+def open_picture(source, most_pixels: int | None = None, page: int = 0, quiet: bool = False) -> Picture:
     """Decode a path, bytes, file object, PIL image or uint8 array into a `Picture`; page: which picture of a file of several.
 
-    What is left out or guessed is a warning, and stands in `notes`. Raises ImageError for whatever is missing, broken, too
+    What is left out or guessed stands in `notes`, and is a warning unless `quiet`. Raises ImageError for whatever is missing, broken, too
     large (MAX_PIXELS, or most_pixels), of a format that is not opened (see `formats.py`) or not a picture.
     """
     with collected() as notes:
         picture = _open(source, most_pixels or MAX_PIXELS, page)
     picture.notes = notes
-    for text in notes:
+    for text in notes if not quiet else ():
         warnings.warn(text, stacklevel=2)
     return picture
 
@@ -130,9 +132,17 @@ def write_image(image: Image.Image | np.ndarray, path: str | Path, **options) ->
     """
     image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     format = format_of(path)
+
+    def write(file):
+        if options.get("compression") == "tiff_adobe_deflate" and image.mode in ("L", "LA", "RGB", "RGBA", "I;16"):
+            levels = image.deep if isinstance(image, DeepImage) else np.asarray(image)
+            write_tiff(file, levels if levels.ndim == 3 else levels[..., None], **options)
+        else:
+            image.save(file, format=format, **options)
+
     try:
-        atomic_write(path, lambda file: image.save(file, format=format, **options))
-    except (OSError, ValueError) as error:
+        atomic_write(path, write)
+    except (OSError, ValueError, RuntimeError, OverflowError, struct.error) as error:  # the last three: metadata that a format refuses
         raise ImageError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
 
 

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 from .formats import chunks
 from .notes import note
 
-ORIENTATION = 0x0112  # EXIF tag
+ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128  # EXIF tags
 TIFF_LAYOUT = {*range(254, 260), 262, 266, 273, *range(277, 285), 317, *range(320, 326), 338, 339, 347, 529, 530, 531, 532,
                700, 33723, 34377, 34675}  # TIFF tags that describe the old file's pixels, not the photograph, or are carried apart
 PIXELS_HIGH_AND_WIDE = (0xA002, 0xA003)  # EXIF's own copy of the old size
@@ -20,6 +20,7 @@ IPTC_RESOURCE = 0x0404  # of a Photoshop block
 HOLDS = {  # what Pillow writes into each format; `texts` are a PNG's
     "PNG": {"dpi", "xmp", "texts", "comment", "colour"}, "JPEG": {"dpi", "xmp", "iptc", "comment"}, "WEBP": {"xmp"}, "AVIF": {"xmp"},
     "TIFF": {"dpi", "xmp", "iptc"}, "GIF": {"comment"}, "BMP": {"dpi"}, "HEIF": {"xmp"}, "JXL": {"xmp"}, "JPEG2000": {"comment"}}
+DPI_IN_EXIF = ("WEBP", "AVIF", "HEIF", "JXL")  # they have no place of their own for it
 WORDS = {"dpi": "the resolution (dpi)", "xmp": "XMP", "iptc": "IPTC (title, keywords)", "comment": "the comment", "colour": "gAMA, cHRM or cICP (brightness, colours)",
          "icc_profile": "the colour profile", "exif": "EXIF"}
 LONGEST = 65500  # bytes of a JPEG's segment, less its names
@@ -48,9 +49,11 @@ def _dpi(image: Image.Image) -> tuple[float, float] | None:
     """Dots per inch where the file states them: not the 72 that Pillow takes from nowhere, nor a mere shape of pixels."""
     if image.format == "TIFF" and (282 not in image.tag_v2 or image.tag_v2.get(296, 2) == 1):
         return None
-    dpi = image.info.get("dpi")
+    exif, dpi = image.getexif(), image.info.get("dpi")
+    if dpi is None and image.format != "TIFF" and X_RESOLUTION in exif and exif.get(RESOLUTION_UNIT, 2) == 2:
+        dpi = exif[X_RESOLUTION], exif.get(Y_RESOLUTION, exif[X_RESOLUTION])
     try:
-        return tuple(round(float(value), 4) for value in dpi) if dpi and all(1 <= float(value) <= 65535 for value in dpi) else None
+        return tuple(round(float(value), 2) for value in dpi) if dpi and all(1 <= float(value) <= 65535 for value in dpi) else None
     except (TypeError, ValueError, ZeroDivisionError):
         return None
 
@@ -69,9 +72,9 @@ def exif_of(image: Image.Image) -> bytes | None:
         exif = Image.Exif()
         exif.load(image.getexif().tobytes())  # a copy: the image may be the caller's
         exif.pop(ORIENTATION, None)
-    if len(exif):
+    if inside := exif.get_ifd(ExifTags.IFD.Exif) if ExifTags.IFD.Exif in exif else {}:
         for tag in PIXELS_HIGH_AND_WIDE:
-            exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
+            inside.pop(tag, None)
     return exif.tobytes() if len(exif) else None
 
 
@@ -102,11 +105,16 @@ def options(info: dict, kind: str, strip: bool = False) -> dict:
         out.pop("xmp", None), out.pop("comment", None)
     elif info.get("texts"):
         lost.append(f"the texts {', '.join(sorted(info['texts'])[:5])}")
+    if kind in DPI_IN_EXIF and "dpi" in info:
+        exif = Image.Exif()
+        exif.load(out.get("exif", b""))
+        exif[X_RESOLUTION], exif[Y_RESOLUTION], exif[RESOLUTION_UNIT] = *info["dpi"], 2
+        out["exif"] = exif.tobytes()
+        lost.remove(WORDS["dpi"])
     if kind == "JPEG":
         _into_jpeg(out, info, lost)
     if kind == "TIFF":
-        out["tiffinfo"] = {tag: info[name] for tag, name in ((700, "xmp"), (33723, "iptc")) if name in info}
-        out.pop("xmp", None)
+        out |= _into_tiff(out, info)
     if lost:
         note(f"{kind} does not hold {', '.join(lost)}; left out")
     return out
@@ -125,6 +133,16 @@ def _png_info(info: dict) -> PngImagePlugin.PngInfo:
     if "xmp" in info:
         written.add_itxt("XML:com.adobe.xmp", info["xmp"].decode("utf-8", "replace"))
     return written
+
+
+def _into_tiff(out: dict, info: dict) -> dict:
+    """A TIFF keeps EXIF, XMP and IPTC in one list of tags."""
+    exif = Image.Exif()
+    exif.load(out.pop("exif", b""))
+    for tag, value in ((700, out.pop("xmp", None)), (33723, info.get("iptc"))):
+        if value:
+            exif[tag] = value
+    return {"exif": exif} if len(exif) else {}
 
 
 def _into_jpeg(out: dict, info: dict, lost: list[str]) -> None:

@@ -81,10 +81,28 @@ def _paeth(levels: np.ndarray) -> bytes:
 
 
 def write_tiff(file, levels: np.ndarray, **options) -> None:
-    """Write uint16 (H, W, 1..4) as TIFF of 16 bits in one deflated strip for CLUSTER bytes; options as for Pillow's `save`."""
-    if levels.shape[2] == 2:  # Pillow does not read greys with alpha of 16 bits back
+    """Write uint8 or uint16 (H, W, 1..4) as TIFF, deflated, CLUSTER bytes a strip, each value less its left neighbour's.
+
+    options: as for Pillow's `save`. Pillow (13.0) itself fails on EXIF with folders of its own once the pixels are compressed.
+    """
+    if levels.shape[2] == 2 and levels.dtype == np.uint16:  # Pillow does not read greys with alpha of 16 bits back
         levels = levels[..., [0, 0, 0, 1]]
     height, width, channels = levels.shape
+    rows, tags = max(CLUSTER // (levels.itemsize * width * channels), 1), _tags(options)
+    strips = [zlib.compress(_differences(levels[top:top + rows]), 4) for top in range(0, height, rows)]
+    tags[256], tags[257], tags[258], tags[259], tags[262], tags[277] = width, height, (8 * levels.itemsize,) * channels, 8, 2 if channels > 2 else 1, channels
+    tags.tagtype[273] = tags.tagtype[279] = TiffTags.LONG
+    tags[278], tags[279], tags[317] = rows, tuple(map(len, strips)), 2
+    tags[273] = tuple(accumulate(map(len, strips[:-1]), initial=0))  # from the end of the directory: `save` adds that
+    if channels in (2, 4):
+        tags[338] = 2  # ExtraSamples: alpha that is not multiplied into the colours
+    tags.save(file)
+    for strip in strips:
+        file.write(strip)
+
+
+def _tags(options: dict) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """The tags of a picture of one pixel that Pillow writes with these options."""
     packed = io.BytesIO()
     Image.new("RGB", (1, 1)).save(packed, "TIFF", **{**options, "compression": "raw"})
     small, tags = Image.open(packed), TiffImagePlugin.ImageFileDirectory_v2()
@@ -94,14 +112,11 @@ def write_tiff(file, levels: np.ndarray, **options) -> None:
     for folder in (0x8769, 0x8825):
         if inside := dict(small.getexif().get_ifd(folder)):
             tags.tagtype[folder], tags[folder] = TiffTags.LONG, inside
-    rows = max(CLUSTER // (2 * width * channels), 1)
-    strips = [zlib.compress(levels[top:top + rows].astype("<u2").tobytes(), 4) for top in range(0, height, rows)]
-    tags[256], tags[257], tags[258], tags[259], tags[262], tags[277] = width, height, (16,) * channels, 8, 2 if channels > 2 else 1, channels
-    tags.tagtype[273] = tags.tagtype[279] = TiffTags.LONG
-    tags[278], tags[279] = rows, tuple(map(len, strips))
-    tags[273] = tuple(accumulate(map(len, strips[:-1]), initial=0))  # from the end of the directory: `save` adds that
-    if channels == 4:
-        tags[338] = 2  # ExtraSamples: alpha that is not multiplied into the colours
-    tags.save(file)
-    for strip in strips:
-        file.write(strip)
+    return tags
+
+
+def _differences(levels: np.ndarray) -> bytes:
+    """TIFF's predictor 2: every value less the one before it in its row, modulo its range."""
+    levels = levels.astype(levels.dtype.newbyteorder("<"))
+    levels[:, 1:] -= levels[:, :-1].copy()
+    return levels.tobytes()

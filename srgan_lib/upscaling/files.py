@@ -81,6 +81,7 @@ def upscale_files(inputs, output: str | None = None, generator="srgan-x4", scale
         except (CourseError, OSError) as error:
             failed += 1
             text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+            text += "; --max-megapixels raises it" if "larger than the limit" in text else ""
             print(f"srgan_lib: {text if str(job[0]) in text or job[0] == STREAM else f'{job[0]}: {text}'}", file=sys.stderr)
     if left_out:
         print(counted(left_out))
@@ -146,13 +147,13 @@ def _one(source: str, target: str, upscalers: Upscalers, label, tile, options: O
         yield target, upscale_video(source, target, upscalers.loaded[upscalers.scale], start=start, end=end, progress=label)
         return remember(target, key)
     data = _standard_input() if source == STREAM else source
-    picture = open_picture(data, most_pixels)
+    picture = open_picture(data, most_pixels, quiet=True)
     if options.pages == ALL and len(picture.pages) > 1:
         if target == STREAM:
             raise ImageError("several pages need a file or a folder as their output")
         files = []
         for page in range(len(picture.pages)):
-            picture = open_picture(data, most_pixels, page) if page else picture
+            picture = open_picture(data, most_pixels, page, quiet=True) if page else picture
             numbered = str(Path(target).with_stem(f"{Path(target).stem}-{page + 1}"))
             yield numbered, _written(picture, numbered, upscalers, label, tile, options, None)
             files.append(Path(numbered).name)

@@ -79,7 +79,7 @@ def reason_against(file: Path, root: Path) -> str | None:
     if is_hidden(file, root):
         return "hidden or of the system"
     if not file.exists():
-        return "a link that leads nowhere"
+        return "dead link"
     if not file.is_file():
         return "no ordinary file"
     if file.suffix.lower() in SUFFIXES or is_video(file) or is_picture(file):
