@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .decoding import Picture, decode, decode_rare_tiff
 from .errors import ImageError
-from .formats import SUFFIXES as SUFFIXES  # for those who look through folders and archives
-from .formats import opened
+from .formats.decoding import Picture, decode, decode_rare_tiff
+from .formats.known import SUFFIXES as SUFFIXES  # for those who look through folders and archives
+from .formats.known import opened
+from .formats.sixteen import DeepImage, write_tiff
 from .notes import collected
-from .sixteen import DeepImage, write_tiff
 
 MAX_PIXELS = 80_000_000  # beyond this a picture is refused before it is decoded
 _limit = Lock()

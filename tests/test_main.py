@@ -1,6 +1,7 @@
 """The command line: what it does, and one sentence with exit code 2 for bad input, never a traceback."""
 
 import json
+import re
 import os
 import subprocess
 import sys
@@ -148,12 +149,24 @@ def test_one_address_everywhere():
 
 
 def test_the_readme_states_what_results_json_holds():
-    from srgan_lib.apps.tables import RESULTS, table
+    from srgan_lib.apps.tables import RESULTS, summary, table
     if not RESULTS.is_file():
         pytest.skip("no results yet")
     from srgan_lib.apps.cards import shelf
-    readme = (ROOT / "README.md").read_text()
-    assert table(json.loads(RESULTS.read_text())) in readme and shelf() in readme
+    records, results = json.loads(RESULTS.read_text()), (ROOT / "docs" / "results.md").read_text()
+    assert table(records) in results and shelf() in results
+    assert summary(records) in (ROOT / "README.md").read_text()
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "tests").glob("*.md"), *(ROOT / "notebooks").rglob("*.md")):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_is_short():
+    text = re.sub(r"\[?!\[[^]]*\]\([^)]*\)(\]\([^)]*\))?|<!--.*?-->|\]\([^)]*\)|[|`#*-]+", " ", (ROOT / "README.md").read_text())
+    assert len(text.split()) <= 600
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -216,7 +216,7 @@ def shelf() -> str:
         start = f", from {training['init']}" if training["init"] else ""
         taught = "" if release.degradation == "bicubic" else f" ({release.degradation} degradation)"
         taught += " (at strength 1)" if "strength" in training else ""
-        lines.append(f"| [{name}](srgan_lib/weights/{name}/README.md) | {network} | {training['steps']:,} steps of {budget(training)[0]}{start} "
+        lines.append(f"| [{name}](../srgan_lib/weights/{name}/README.md) | {network} | {training['steps']:,} steps of {budget(training)[0]}{start} "
                      f"| {training['minutes']:.0f} | {release.held_out:.2f} dB{taught} |")
     return "\n".join(lines)
 

@@ -15,7 +15,7 @@ from ..models import WEIGHTS, load_generator, shipped, usual_strength
 from ..upscaling import enlarge
 from ..upscaling.pictures import with_strength
 from .cards import shelf, write_card
-from .tables import PAPER, RESULTS, TEST_SETS, put_between_markers, table, write_json
+from .tables import PAPER, RESULTS, TEST_SETS, put_between_markers, summary, table, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,10 +89,10 @@ def restate(records: list[dict]) -> None:
     """Carry the figures to wherever they are stated: the README, each shipped model's card, and the example picture."""
     for name in shipped():
         write_card(name)
-    readme = WEIGHTS.parent.parent / "README.md"
-    for marker, text in (("results", table(records)), ("weights", shelf())):
-        if not put_between_markers(readme, text, marker):
-            print(f"{readme}: no {marker} markers in it, left as it is", file=sys.stderr)
+    root = WEIGHTS.parent.parent
+    for name, marker, text in (("README.md", "summary", summary(records)), ("docs/results.md", "results", table(records)), ("docs/results.md", "weights", shelf())):
+        if not put_between_markers(root / name, text, marker):
+            print(f"{root / name}: no {marker} markers in it, left as it is", file=sys.stderr)
     write_image(strip(example()), WEIGHTS / "example.webp", lossless=True)
 
 

@@ -49,3 +49,13 @@ def put_between_markers(path: Path, text: str, marker: str = "results") -> bool:
     changed = f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}"
     atomic_write(path, lambda file: file.write(changed.encode()))
     return True
+
+
+def summary(records: list[dict]) -> str:
+    """The README's short table: PSNR and NIQE at x4 of bicubic, SRResNet and SRGAN, beside the paper's PSNR."""
+    means = {(record["model"], record["data"]): record["mean"] for record in records if record["scale"] == 4}
+    lines = ["| x4 | Set5 PSNR | the paper's | NIQE | Set14 PSNR | the paper's | NIQE |", "|---" * 7 + "|"]
+    for model in PAPER:
+        cells = [f"{means[model, data]['psnr']:.2f} | {PAPER[model][number][0]:.2f} | {means[model, data]['niqe']:.2f}" for number, data in enumerate(TEST_SETS)]
+        lines.append(f"| {model} | {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..errors import DataError, ImageError
 from ..images import mirror, read_image, resize_levels
 from .degradation import REACH, damaged_patches
-from .hub import cache_folder, images, listing
+from .hub import cache_folder, listing
 
 
 class ImageBank:

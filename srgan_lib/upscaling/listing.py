@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from ..errors import ImageError
-from ..formats import SUFFIXES, is_hidden, is_picture
+from ..formats.known import SUFFIXES, is_hidden, is_picture
 from .video import VIDEO_SUFFIXES
 
 STREAM = "-"

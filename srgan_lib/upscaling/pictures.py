@@ -13,10 +13,10 @@ from PIL import Image
 from torch import nn
 
 from ..errors import ImageError
+from ..formats.sixteen import DeepImage
 from ..images import Picture, open_picture
 from ..models import load_generator, shipped, usual_strength
 from ..notes import note
-from ..sixteen import DeepImage
 from .cutouts import filled
 from .memory import free_memory
 from .tiles import each_tile, enlarge, prepare

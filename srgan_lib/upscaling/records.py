@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..metadata import RECORD
+from ..formats.metadata import RECORD
 
 BESIDE = ".srgan-results.jsonl"
 

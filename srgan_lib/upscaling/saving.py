@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .. import metadata
-from ..deep import eight_bits
 from ..errors import ImageError
+from ..formats import metadata
+from ..formats.deep import eight_bits
+from ..formats.sixteen import DeepImage
 from ..images import format_of, write_image
 from ..notes import note
-from ..sixteen import DeepImage
 from .listing import STREAM
 
 WITH_ALPHA, WITH_16_BITS = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "HEIF", "JXL"), ("PNG", "TIFF")

@@ -20,7 +20,7 @@ def address() -> str:
 
 def places() -> list[Path]:
     """The files that name the address."""
-    return [ROOT / "README.md", ROOT / "tests" / "setup_cell.py.txt", *sorted(ROOT.glob("notebooks/**/*.ipynb")),
+    return [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "tests" / "setup_cell.py.txt", *sorted(ROOT.glob("notebooks/**/*.ipynb")),
             *sorted(ROOT.glob("notebooks/**/*.md"))]
 
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from .errors import ImageError
-from .formats import as_file, depth, head, siz_depths
-from .notes import note
+from ..errors import ImageError
+from ..notes import note
+from .known import as_file, depth, head, siz_depths
 
 OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 TURNS = {2: (0, 1), 3: (2, 0), 4: (2, 1), 5: (3, 1), 6: (3, 0), 7: (1, 1), 8: (1, 0)}  # EXIF: quarter turns to the left, mirrored after

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .errors import ImageError
+from ..errors import ImageError
 
 COMMON = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "BMP", "DIB", "PPM", "ICO", "QOI", "PCX", "SGI")
 BY_NAME = ("TGA",)  # its files begin with no signature: only a name that says so is believed

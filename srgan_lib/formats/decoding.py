@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from ..notes import note
 from . import metadata
 from .deep import deep_colour, eight_bits, grey_values, is_signed, rare_tiff, tiff_page, turned
-from .formats import contents, depth, head, pages
-from .notes import note
+from .known import contents, depth, head, pages
 
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")  # not by band name: the A of LAB is a colour

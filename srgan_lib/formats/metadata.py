@@ -7,8 +7,8 @@ import re
 
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
-from .formats import chunks
-from .notes import note
+from ..notes import note
+from .known import chunks
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128  # EXIF tags
 TIFF_LAYOUT = {*range(254, 260), 262, 266, 273, *range(277, 285), 317, *range(320, 326), 338, 339, 347, 529, 530, 531, 532,

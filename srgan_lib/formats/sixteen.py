@@ -12,9 +12,9 @@ from itertools import accumulate
 import numpy as np
 from PIL import Image, TiffImagePlugin, TiffTags
 
+from ..notes import note
 from .deep import eight_bits
-from .formats import chunks
-from .notes import note
+from .known import chunks
 
 CLUSTER = 1 << 22  # bytes of rows that are filtered and packed at once
 
