@@ -39,7 +39,7 @@ def test_evaluate_writes_the_documented_json(folder, capsys):
     assert main(["evaluate", "--model", "bicubic", "--data", str(folder), "--scale", "2", "--json", str(out)]) == 0
     record = json.loads(out.read_text())
     assert record["model"] == "bicubic" and record["scale"] == 2 and record["mean"] == record["bicubic"]
-    assert {"name", "psnr", "ssim", "paper_ssim"} == record["images"][0].keys() and len(record["images"]) == 2
+    assert {"name", "psnr", "ssim", "paper_ssim", "niqe", "bands"} == record["images"][0].keys() and len(record["images"]) == 2
     assert "bicubic" in capsys.readouterr().out
 
 
