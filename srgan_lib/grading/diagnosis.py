@@ -24,6 +24,8 @@ def pattern(gots: list, wants: list) -> str:
 
 
 def _of_shapes(wrong: list) -> str:
+    if any(v.numel() == 0 < w.numel() for v, w in wrong):
+        return "the result is empty: a slice such as [m:-m] or [:-m] holds nothing where m is 0"
     if all(v.dim() == w.dim() == 4 and same(v.transpose(2, 3), w) for v, w in wrong):
         return "height and width are swapped"
     if all(v.dim() == w.dim() == 4 and same(v.permute(0, 3, 1, 2), w) for v, w in wrong):

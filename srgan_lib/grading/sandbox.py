@@ -141,12 +141,19 @@ def call(target, arguments: list, backward: bool) -> dict:
         value.sum().backward()
     kind = "tensor" if isinstance(value, torch.Tensor) else "number" if isinstance(value, numbers.Real) else type(value).__name__[:60]
     return copy.deepcopy({  # the next call may change what this one left
-        "value": value.detach().as_subclass(torch.Tensor) if isinstance(value, torch.Tensor) else value, "kind": kind, "changed": changed,
+        "value": _detached(value), "kind": kind, "changed": changed,
         "ran": watch.names, "convolutions": watch.convolutions, "calls": [list(item.calls) for item in _items(arguments) if isinstance(item, PlainSGD)],
         "gradients": [a.grad for a in tensors],
         "modules": [{"state": list(m.state_dict().values()), "gradients": [p.grad for p in m.parameters()],
                      "training": [part.training for part in m.modules()], "frozen": not all(p.requires_grad for p in m.parameters())}
                     for m in _items(arguments) if isinstance(m, nn.Module)]})
+
+
+def _detached(value):
+    """Without the graph, which cannot be copied; in tuples and lists as well."""
+    if isinstance(value, (tuple, list)):
+        return [_detached(item) for item in value]
+    return value.detach().as_subclass(torch.Tensor) if isinstance(value, torch.Tensor) else value
 
 
 TURN = {"value", "kind", "changed", "ran", "convolutions", "calls", "gradients", "modules"}  # the keys of an answer
