@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .props import Block, PlainSGD
+
 ANSWER_BYTES = 64 << 20  # the longest answer that is listened to
 MOST_TENSORS = 20_000
 DTYPES = {str(kind): kind for kind in (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)}
@@ -164,16 +166,6 @@ def _items(arguments: list):
         yield from vars(argument).values() if isinstance(argument, types.SimpleNamespace) else [argument]
 
 
-class Block(nn.BatchNorm2d):
-    """What tests hand to a generator as `block`: a batch norm in place of a residual block; `made` counts them."""
-
-    made = 0
-
-    def __init__(self, channels: int = 64):
-        super().__init__(channels)
-        Block.made += 1
-
-
 def build(target, arguments: list, inputs: list, training: bool, seed: int, flat: bool = False) -> dict:
     """Make a network, fill it by `filled`, run it -> its outputs, the shapes of its parameters, what it is made of.
 
@@ -211,43 +203,3 @@ def describe(error: BaseException) -> dict:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if any(cell in f.filename for cell in cells)]
     where = f"{frames[-1].name[:60]}, line {frames[-1].lineno}" if frames else None
     return {"type": type(error).__name__[:100], "text": str(error)[:400], "line": where}
-
-
-# What tests hand to a training step: losses that are none of the exercises' own, and an optimizer without torch.optim,
-# whose first use imports the compiler, seconds for each process.
-
-class PlainSGD:
-    """Gradient descent with the two methods that a training loop needs; `calls` keeps (method, were there gradients?)."""
-
-    def __init__(self, parameters, rate: float):
-        self.parameters, self.rate, self.calls = list(parameters), rate, []
-
-    def _note(self, name: str) -> None:
-        self.calls = [*self.calls[-20:], [name, any(p.grad is not None and bool(p.grad.any()) for p in self.parameters)]]
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        self._note("zero_grad")
-        for parameter in self.parameters:
-            parameter.grad = None
-
-    @torch.no_grad()
-    def step(self) -> None:
-        self._note("step")
-        for parameter in self.parameters:
-            if parameter.grad is not None:
-                parameter.sub_(parameter.grad, alpha=self.rate)
-
-
-def hinge(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:
-    """The discriminator's hinge loss (Lim and Ye 2017)."""
-    return (1 - real_logits).relu().mean() + (1 + fake_logits).relu().mean()
-
-
-def hinge_generator(fake_logits: torch.Tensor) -> torch.Tensor:
-    """The generator's side of it."""
-    return -fake_logits.mean()
-
-
-def light(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-    """A content loss in which sr and hr are not interchangeable: errors weigh more where hr is light."""
-    return ((sr - hr).square() * (0.5 + hr)).mean()

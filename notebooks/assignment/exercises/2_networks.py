@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from srgan_lib.grading.comparison import Either, difference, same, shape_difference
-from srgan_lib.grading.sandbox import Block, filled
+from srgan_lib.grading.props import Block
+from srgan_lib.grading.sandbox import filled
 from srgan_lib.grading.trial import Failed, Trial, exercise
 
 CHOICES = [{"bias": bias, **slopes} for bias in (True, False) for slopes in (

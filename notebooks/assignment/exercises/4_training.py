@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from srgan_lib.grading.comparison import Either, computes, difference, same
-from srgan_lib.grading.sandbox import PlainSGD, hinge, hinge_generator, light
+from srgan_lib.grading.props import PlainSGD, hinge, hinge_generator, light
 from srgan_lib.grading.trial import Trial, copied, exercise
 
 
