@@ -5,6 +5,7 @@ What of it may run, `selection` decides.
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -31,7 +32,14 @@ def load_notebook(path: str | Path) -> Submission:
 
     Raises NotebookError when it is not a notebook; a cell that is not Python only loses itself.
     """
+    if Path(path).suffix.lower() == ".py":
+        return select(script_cells(_text(Path(path))))
     return select(code_cells(read_notebook(path)))
+
+
+def script_cells(text: str) -> list[str]:
+    """The cells of a script: cut at `# %%` and `# In[3]:`, as Jupyter, VS Code and Colab write them."""
+    return [cell for cell in re.split(r"(?m)^# ?(?:%%.*|In ?\[[\d ]*\]:?) *$", text) if cell.strip()]
 
 
 def read_notebook(path: str | Path) -> dict:

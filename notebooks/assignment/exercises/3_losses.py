@@ -93,7 +93,7 @@ def gradients(trial: Trial, found: Evidence, cases: list, which: int, right, lab
         got, number = turn["gradients"][which], flat(value)
         there &= got is not None and bool(got.isnan().any() or got.any())
         finite &= got is None or bool(got.isfinite().all())
-        factor = float(number) / float(want) if number is not None and number.numel() == 1 and float(want) else 1.0
+        factor = float(number) / float(want.detach()) if number is not None and number.numel() == 1 and float(want.detach()) else 1.0
         ok &= got is not None and (same(got, gradient) or same(got, factor * gradient))
     mistake = NO_GRADIENT if not there else BROKEN if not finite else ""
     trial.climb(label, ok and there and finite, found if not found.right and not mistake else "wrong" if there else "none", mistake, support=True)
@@ -223,6 +223,6 @@ def extremes(trial: Trial, right, signs: tuple) -> None:
     numbers = [flat(value) for value in found.values]
     finite = all(number is not None and bool(number.isfinite().all()) for number in numbers)
     steady = all(g is None or bool(g.isfinite().all()) for turn in found.turns if turn for g in turn["gradients"])
-    low = finite and any(n.numel() == 1 and float(w) > 1 and float(n) < 0.9 * float(w) for n, w in zip(numbers, found.wants))
+    low = finite and any(n.numel() == 1 and float(w.detach()) > 1 and float(n) < 0.9 * float(w.detach()) for n, w in zip(numbers, found.wants))
     mistake = "" if found.right and steady else OVERFLOW if not finite else BROKEN if not steady else GUARDED if low else ""
     trial.climb("logits of several hundred", found.right and steady, found if not found.right else "the gradient", mistake, support=True)

@@ -89,6 +89,15 @@ def _scored(trial: Trial, network: nn.Module, scale: int, spread: float, sides: 
             return lr, sr, hr
 
 
+def _telling(trial: Trial, network: nn.Module, scale: int, sides: tuple):
+    """The same, drawn until no known mistake hits the right value by chance."""
+    while True:
+        lr, sr, hr = _scored(trial, network, scale, 0.05, sides)
+        right, wrong = protocol(sr, hr, scale), protocol_mistakes(sr, hr, scale)
+        if not any(computes(mistake, right) for name, mistake in wrong.items() if f" {scale} pixels" not in name and not name.startswith("only the upscaled")):
+            return lr, sr, hr
+
+
 def _plain(trial: Trial, scale: int) -> nn.Module:
     mix = nn.Conv2d(3, 3, 1)
     mix.weight.data = (torch.eye(3) * 0.8 + trial.draw.normal(3, 3) * 0.02)[..., None, None]
@@ -128,7 +137,7 @@ def _overshooting(trial: Trial, found) -> None:
     good, unclamped = True, True
     for scale in (2, 4):
         loud = nn.Sequential(nn.Upsample(scale_factor=scale), trial.draw.weigh(nn.Conv2d(3, 3, 1), 0.9))
-        lr, sr, hr = _scored(trial, loud, scale, 0.05, (7, 8))
+        lr, sr, hr = _telling(trial, loud, scale, (7, 8))
         value, want = trial.must([(loud, lr, hr, scale)])[0]["value"], protocol(sr, hr, scale)
         good &= same(value, want)
         unclamped &= same(value, protocol(sr, hr, scale, bits=lambda x: torch.floor(x * 255 + 0.5) / 255))
@@ -142,7 +151,7 @@ def _modes(trial: Trial, found) -> None:
     norm.running_mean.fill_(0.4), norm.running_var.fill_(0.5)
     norm.weight.data.fill_(0.6), norm.bias.data.fill_(0.45)
     network = nn.Sequential(nn.Upsample(scale_factor=scale), trial.draw.weigh(nn.Conv2d(3, 3, 1)), norm)
-    lr, sr, hr = _scored(trial, network, scale, 0.05, (6, 7))
+    lr, sr, hr = _telling(trial, network, scale, (6, 7))
     before, right = list(network.state_dict().values()), protocol(sr, hr, scale)
     turns = [trial.must([(network.train(mode), lr, hr, scale)])[0] for mode in (True, False)]
     first, second = (turn["modules"][0] for turn in turns)
@@ -366,7 +375,7 @@ def _through(trial: Trial, cases: list, found) -> None:
         wanted = torch.autograd.grad(right_penalty(*arguments), parameters, materialize_grads=True)
         first = torch.autograd.grad(critic(point).sum(), parameters)
         got = [torch.zeros_like(p) if g is None else g for g, p in zip(turn["modules"][0]["gradients"], parameters)]
-        factor = float(flat(value)) / float(want)
+        factor = float(flat(value)) / float(want.detach())
         ok &= same(got, [factor * g for g in wanted])
         silent &= not any(bool(g.any()) for g in got)
         loud &= same(got, list(first))
