@@ -13,11 +13,13 @@ class Either(list):
 
 def same(got, want) -> bool:
     """Equal up to rounding; numbers may come as Python numbers, tensors of any dtype, or tensors of one element."""
+    if isinstance(want, Either):
+        return any(same(got, one) for one in want)
     if isinstance(want, (list, tuple)):
         return isinstance(got, list) and len(got) == len(want) and all(same(g, w) for g, w in zip(got, want))
     if want is None or isinstance(want, bool):
         return got is want
-    got, want = _number(got), _number(want)
+    got, want = number(got), number(want)
     if got is None or (got.shape != want.shape and not got.numel() == want.numel() == 1):
         return False
     finite = want[want.isfinite()].abs()
@@ -25,8 +27,18 @@ def same(got, want) -> bool:
     return torch.allclose(got.reshape(want.shape), want, rtol=0, atol=TOLERANCE * size + 1e-9)
 
 
-def _number(value) -> torch.Tensor | None:
-    return torch.as_tensor(value, dtype=torch.float64).detach() if isinstance(value, (int, float, torch.Tensor)) else None
+def number(value) -> torch.Tensor | None:
+    """A number or tensor as float64; None for anything else, huge integers included."""
+    try:
+        return torch.as_tensor(value, dtype=torch.float64).detach() if isinstance(value, (int, float, torch.Tensor)) else None
+    except (OverflowError, RuntimeError):
+        return None
+
+
+def flat(value) -> torch.Tensor | None:
+    """The same as one row of numbers, so that a wrong shape does not hide right values."""
+    value = number(value)
+    return None if value is None else value.reshape(-1)
 
 
 def computes(compute: Callable, got) -> bool:
@@ -35,6 +47,32 @@ def computes(compute: Callable, got) -> bool:
         return values is True or any(same(got, value) for value in (values if isinstance(values, Either) else [values]))
     except Exception:  # a mistake that cannot be made with this input
         return False
+
+
+def proportional(gots: list, wants: list) -> float | None:
+    """The one factor between all values got and wanted, or None where there is none; zero does not count."""
+    got, want = (_row(values) for values in (gots, wants))
+    if got is None or want is None or got.shape != want.shape or not bool(torch.cat([got, want]).isfinite().all()):
+        return None
+    factor = float((got * want).sum() / want.square().sum().clamp_min(1e-30))
+    return factor if abs(factor) > 1e-6 and same(got, factor * want) else None
+
+
+def affine(gots: list, wants: list, tolerance: float = 1e-3) -> tuple[float, float] | None:
+    """(a, b) with got = a * want + b for all values, a above zero; None where no line runs through them."""
+    got, want = (_row(values) for values in (gots, wants))
+    if got is None or want is None or got.shape != want.shape or not bool(torch.cat([got, want]).isfinite().all()):
+        return None
+    x, y = want - want.mean(), got - got.mean()
+    slope = float((x * y).sum() / x.square().sum().clamp_min(1e-30))
+    if slope <= 0 or float((y - slope * x).abs().max()) > tolerance * float(y.abs().max()) + 1e-9:
+        return None
+    return slope, float(got.mean() - slope * want.mean())
+
+
+def _row(values: list) -> torch.Tensor | None:
+    rows = [flat(value) for value in values]
+    return torch.cat(rows) if rows and all(row is not None for row in rows) else None
 
 
 def difference(got, want) -> str:
@@ -46,15 +84,15 @@ def difference(got, want) -> str:
         return difference(*worst)
     if isinstance(want, bool) and isinstance(got, bool):
         return "no"  # the label is the statement
-    number, wanted = _number(got), _number(want) if want is not None else None
-    if number is None or wanted is None:
+    value, wanted = number(got), number(want) if want is not None else None
+    if value is None or wanted is None:
         return f"got {describe(got)}, want {describe(want)}"
-    if number.shape != wanted.shape and not number.numel() == wanted.numel() == 1:
-        return f"got shape {tuple(number.shape)}, want {tuple(wanted.shape)}"
-    number, wanted = number.reshape(-1), wanted.reshape(-1)
-    place = int((number - wanted).abs().nan_to_num(torch.inf).argmax())
-    off = float(number[place] - wanted[place])
-    return f"got {number[place]:.5g}, want {wanted[place]:.5g}" + (f", off by {off:+.3g}" if wanted.numel() == 1 else " at the worst place")
+    if value.shape != wanted.shape and not value.numel() == wanted.numel() == 1:
+        return f"got shape {tuple(value.shape)}, want {tuple(wanted.shape)}"
+    value, wanted = value.reshape(-1), wanted.reshape(-1)
+    place = int((value - wanted).abs().nan_to_num(torch.inf).argmax())
+    off = float(value[place] - wanted[place])
+    return f"got {value[place]:.5g}, want {wanted[place]:.5g}" + (f", off by {off:+.3g}" if wanted.numel() == 1 else " at the worst place")
 
 
 def describe(value) -> str:
@@ -62,8 +100,10 @@ def describe(value) -> str:
     if isinstance(value, torch.Tensor):
         return f"a tensor {tuple(value.shape)}"
     if isinstance(value, dict) and "__object__" in value:
-        return f"an object of type {value['__object__']}"
-    return "nothing (None)" if value is None else f"{type(value).__name__} {str(value)[:40]}"
+        return f"an object of type {str(value['__object__'])[:60]}"
+    if isinstance(value, list):
+        return f"{len(value)} values"
+    return "nothing (None)" if value is None else f"{type(value).__name__} {str(value)[:40] if not isinstance(value, int) else f'{value:.4g}' if abs(value) < 1e300 else 'huge'}"
 
 
 def shape_difference(got: list, want: list) -> str:

@@ -4,16 +4,14 @@ Both runners use the tests of `notebooks/assignment/exercises`. `check` runs the
 fresh inputs against a sandboxed process (`isolation`), so that a submission never touches its own verdict.
 """
 
-import argparse
 import hashlib
-import json
 import secrets
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from .server import LATE, TESTS, Sandbox
-from .submission import GradingError, load_notebook, release
+from .submission import MOST_BYTES, GradingError, load_notebook, release
 
 __all__ = ["check", "hint", "grade", "load_notebook", "release", "add_arguments", "run"]
 FAILED_ATTEMPTS: dict[str, int] = {}
@@ -28,7 +26,7 @@ def check(exercise, seed: int = 0) -> None:
     print(f"{name}: {result.points:g} of {result.out_of} points")
     for label in result.passed:
         print(f"  passed  {label}")
-    for sentence in warnings(namespace.get(name), test.without, vars(sys.modules["__main__"])):
+    for sentence in warnings(namespace.get(name), test.without if "uses" in result.failed else (), vars(sys.modules["__main__"])):
         print(f"  but     no points when it is graded: {sentence}")
     if not result.failed:
         return
@@ -50,11 +48,12 @@ def hint(exercise, level: int = 1) -> None:
 def _found(exercise):
     """(name, test, namespace) for an object or a name. Raises GradingError for one that has no tests."""
     from .judge import load_exercises
+    tests, main = load_exercises(), vars(sys.modules["__main__"])
     name = exercise if isinstance(exercise, str) else getattr(exercise, "__name__", type(exercise).__name__)
-    tests = load_exercises()
+    if not isinstance(exercise, str) and name not in tests:  # a lambda, a compiled function, what a decorator made
+        name = next((own for own in tests if main.get(own) is exercise), name)
     if name not in tests:
         raise GradingError(f"{name} is not an exercise; these are: {', '.join(tests)}")
-    main = vars(sys.modules["__main__"])
     found = {name: main[name]} if name in main else {}
     return name, tests[name], found if isinstance(exercise, str) else {name: exercise}
 
@@ -115,7 +114,7 @@ def _grade_in(sandbox: Sandbox, paths: list[str], seed: int, jobs: int, artifact
 def _digest(path: str, artifact) -> str:
     """What a stored result belongs to: the bytes of the notebook, of the trained weights and of the tests."""
     files = [Path(path), *(artifact.files(path) if artifact else ()), *sorted(TESTS.glob("[0-9]*.py"))]
-    parts = [hashlib.sha256(file.read_bytes()).digest() for file in files if file.is_file()]
+    parts = [hashlib.sha256(file.read_bytes() if file.stat().st_size <= MOST_BYTES else b"too large").digest() for file in files if file.is_file()]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
@@ -130,75 +129,13 @@ def _imports(paths) -> frozenset:
     return frozenset(found)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser) -> None:
     """The options of `python -m srgan_lib grade`."""
-    parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="notebooks, or folders of them")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="results; written as they come, and read again to go on")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="one row per notebook, one column per exercise")
-    parser.add_argument("--report", type=Path, metavar="FOLDER", help="feedback per student in Markdown, summary, histogram")
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of the tests' inputs (default: fresh, or that of --json)")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="submissions at a time (2)")
-    parser.add_argument("--timeout", type=float, default=15, metavar="S", help="seconds for one submission (15)")
-    parser.add_argument("--artifacts", type=Path, metavar="FOLDER", help="trained generators: FOLDER/<notebook name>/config.json, ...")
-    parser.add_argument("--images", metavar="NAME|FOLDER", default="sample", help="pictures to score them on (sample)")
-    parser.add_argument("--threshold", type=float, default=0.5, metavar="DB", help="dB above bicubic for full points (0.5)")
-    parser.add_argument("--tolerance", type=float, default=0.05, metavar="DB", help="dB by which it may be missed (0.05)")
+    from .command import add_arguments as add
+    add(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments) -> int:
     """Grade from the command line; 0 when every notebook was processed, however bad it was."""
-    paths, finished = _notebooks(arguments), _finished(arguments.json)
-    artifact = None
-    if arguments.artifacts:
-        from .artifacts import Artifact
-        artifact = Artifact(arguments.artifacts, arguments.images, arguments.threshold, arguments.tolerance)
-    seed = arguments.seed if arguments.seed is not None else next((row["seed"] for row in finished), secrets.randbits(31))
-    rows = {row["notebook"]: row for row in finished}
-    for path, row in grade_each(paths, seed, arguments.jobs, arguments.timeout, finished, artifact=artifact):
-        rows[path] = row
-        if arguments.json:
-            _store(rows.values(), arguments.json)
-    from .reports import summary, write_csv, write_reports
-    graded = [rows[path] for path in paths]
-    if arguments.json:
-        _store(graded, arguments.json)
-    if arguments.csv:
-        write_csv(graded, arguments.csv)
-    if arguments.report:
-        write_reports(graded, arguments.report)
-    print(summary(graded))
-    return 0
-
-
-def _notebooks(arguments) -> list[str]:
-    """The notebooks named on the command line. Raises GradingError for bad usage."""
-    paths = []
-    for name in map(Path, arguments.notebooks):
-        found = sorted(name.rglob("*.ipynb")) if name.is_dir() else [name]
-        if not found or not found[0].exists():
-            raise GradingError(f"{name}: {'no notebooks in this folder' if name.is_dir() else 'no such file'}")
-        paths += [str(path) for path in found if ".ipynb_checkpoints" not in path.parts]
-    if arguments.jobs < 1 or not arguments.timeout > 0:
-        raise GradingError("--jobs wants a whole number from 1, --timeout a number of seconds above 0")
-    if arguments.artifacts and not arguments.artifacts.is_dir():
-        raise GradingError(f"{arguments.artifacts}: no such folder")
-    return list(dict.fromkeys(paths))
-
-
-def _finished(file: Path | None) -> list[dict]:
-    """Results that an earlier run left in the file. Raises GradingError if it holds anything else."""
-    if file is None or not file.exists():
-        return []
-    try:
-        rows = json.loads(file.read_text("utf-8"))
-        if isinstance(rows, list) and all(isinstance(row, dict) and {"notebook", "points", "exercises", "seed", "digest"} <= set(row) for row in rows):
-            return rows
-    except ValueError:
-        pass
-    raise GradingError(f"{file}: exists and is not a file of results; name another, or delete it")
-
-
-def _store(rows, file: Path) -> None:
-    from ..images import atomic_write
-    text = json.dumps(list(rows), indent=1, ensure_ascii=False)
-    atomic_write(file, lambda out: out.write(text.encode("utf-8", "replace")))
+    from .command import run as grade_class
+    return grade_class(arguments)

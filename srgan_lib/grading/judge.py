@@ -3,7 +3,9 @@
 Runs in the process that calls `grade`; every comparison happens here, on numbers that the sandbox returned.
 """
 
+import difflib
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -68,24 +70,45 @@ def _all(exercises: dict[str, Exercise], submission: Submission, sandbox: Sandbo
 
 def _one(exercise: Exercise, submission: Submission, session: Session, seed: int) -> Result:
     """One exercise's result, with the reasons that only the notebook as a whole can give."""
-    def without_a_call(reason: str) -> Result:
-        return Result(exercise.name, 0, exercise.points, [], reason)
-
-    if exercise.name not in submission.names:
-        return without_a_call("; ".join(["not found", *list(submission.problems.values())[:3]]))
-    if borrowed := submission.uses[exercise.name] & set(exercise.without):
-        return without_a_call(f"uses {', '.join(sorted(borrowed))}: the exercise is to write it")
+    name = exercise.name
+    if name not in submission.names:
+        reasons = [submission.skipped.get(name, ""), *list(submission.problems.values())[:3], _misspelt(name, submission)]
+        return Result(name, 0, exercise.points, [], "; ".join(["not found", *filter(None, reasons)]))
     result = attempt(exercise, session.put, seed)
+    note = submission.notes.get(name, "")
     if result.failed == "not found":
-        problem = session.problems.get(str(submission.names[exercise.name]))
+        problem = session.problems.get(str(submission.names[name]))
         problem = problem if isinstance(problem, dict) else {}
-        result.failed = f"its definition stopped with {problem.get('type', 'an error')}: {str(problem.get('text', ''))[:200]}"
-    elif "NameError" in result.failed:
-        result.failed += "; grading runs only imports, functions, classes and constants"
+        result.failed = f"its definition stopped with {str(problem.get('type', 'an error'))[:100]}: {str(problem.get('text', ''))[:200]}"
+    if "NameError" in result.failed:
+        result.mistake = _missing(result.failed, submission, session) or result.mistake
+    if "forward" in result.mistake and submission.problems:
+        result.failed += "; " + "; ".join(list(submission.problems.values())[:2])
+    if result.failed and note not in ("", "stub"):
+        result.failed += f" [{note}]"
     return result
+
+
+def _missing(failed: str, submission: Submission, session: Session) -> str:
+    """Why a name is missing when it is graded: skipped, not installed, or nowhere."""
+    found = re.search(r"name '(\w{1,60})' is not defined", failed)
+    name = found.group(1) if found else ""
+    missing = session.problems.get("imports")
+    for module, line in (missing if isinstance(missing, dict) else {}).items():
+        if re.search(rf"\b{name}\b", str(line)):
+            return f"{name} comes from {module}, which is not installed where it is graded: write it with torch"
+    if name in submission.skipped:
+        return submission.skipped[name]
+    return f"nothing called {name} is imported or defined in this notebook" if name else ""
+
+
+def _misspelt(name: str, submission: Submission) -> str:
+    """A definition whose name differs in little."""
+    near = difflib.get_close_matches(name.lower(), [n.lower() for n in list(submission.names)[:500]], 1, 0.8)
+    return f"something like it is called {next(n for n in submission.names if n.lower() == near[0])}: keep the name {name}" if near else ""
 
 
 def message(result: Result) -> str:
     """What failed and what the mistake is called, as one printable line; empty when everything passed."""
     text = result.failed + (f": {result.mistake}" if result.mistake else "")
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:600]
+    return "".join(letter if letter.isprintable() else " " for letter in text[:900])

@@ -1,6 +1,9 @@
 """What grading leaves for people: a page per student, a table and a histogram for the class, a spreadsheet."""
 
 import csv
+import hashlib
+import io
+import re
 import statistics
 from pathlib import Path
 
@@ -10,8 +13,8 @@ from ..images import atomic_write
 def write_reports(rows: list[dict], folder: Path) -> None:
     """Write FOLDER/<notebook>.md for each student, summary.md, and histogram.png where matplotlib is installed."""
     for name, row in zip(names(rows), rows):
-        _write(folder / f"{name}.md", feedback(row, name))
-    _write(folder / "summary.md", f"# Class summary\n\n```\n{summary(rows)}\n```\n")
+        write_text(folder / f"{name}.md", feedback(row, name))
+    write_text(folder / "summary.md", f"# Class summary\n\n```\n{summary(rows)}\n```\n")
     try:
         _picture(rows, folder / "histogram.png")
     except ImportError:
@@ -19,10 +22,24 @@ def write_reports(rows: list[dict], folder: Path) -> None:
 
 
 def names(rows: list[dict]) -> list[str]:
-    """A short name for each notebook: the file's, with as many of its folders as it takes to tell them apart."""
-    parts = [Path(row["notebook"]).with_suffix("").parts for row in rows]
+    """A short name for each result: the student's, or the file's with as many of its folders as it takes to tell them apart.
+
+    Fit for a file: no two alike (whatever the case), none longer than 100 characters, none that a report has itself.
+    """
+    parts = [tuple(p for p in re.split(r"[/\\]", row["student"]) if p) if row.get("student") else Path(row["notebook"]).with_suffix("").parts for row in rows]
     depth = next((d for d in range(1, 20) if len({p[-d:] for p in parts}) == len(parts)), 20)
-    return ["-".join(part.strip("/\\:") for part in p[-depth:]) for p in parts]
+    found, taken = [], {"summary", "histogram", ""}
+    for part in parts:
+        name = "-".join(piece.strip("/\\:") for piece in part[-depth:])
+        name = re.sub(r"[\x00-\x1f<>:\"|?*/\\]", "_", name).strip(". ")
+        if len(name.encode("utf-8", "replace")) > 100:
+            name = name[:24] + "-" + hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:12]
+        number, first = 2, name
+        while name.casefold() in taken:
+            name, number = f"{first}-{number}", number + 1
+        taken.add(name.casefold())
+        found.append(name)
+    return found
 
 
 def feedback(row: dict, name: str) -> str:
@@ -74,26 +91,30 @@ def _picture(rows: list[dict], file: Path) -> None:
     axes = figure.subplots()
     axes.hist([100 * row["points"] / row["out_of"] for row in rows], bins=range(0, 101, 10), color="0.4", edgecolor="white")
     axes.set(xlabel="% of the points", ylabel="notebooks", xlim=(0, 100))
-    atomic_write(file, lambda out: figure.savefig(out, format="png", dpi=150))
+    atomicwrite_text(file, lambda out: figure.savefig(out, format="png", dpi=150))
 
 
 def write_csv(rows: list[dict], file: Path) -> None:
     """A spreadsheet: notebook, points, out_of, one column for each exercise, error."""
-    import io
-    tests = [e["name"] for e in next((row["exercises"] for row in rows if row["exercises"]), [])]
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["notebook", "points", "out_of", *tests, "error"])
+    csv.writer(text, lineterminator="\n").writerows(table(rows))
+    write_text(file, text.getvalue())
+
+
+def table(rows: list[dict]) -> list[list[str]]:
+    """The lines of the spreadsheet, with a line of headings."""
+    tests = [e["name"] for e in next((row["exercises"] for row in rows if row["exercises"]), [])]
+    lines = [["notebook", "points", "out_of", *tests, "error"]]
     for row in rows:
         got = {e["name"]: e["points"] for e in row["exercises"]}
-        table.writerow([_harmless(row["notebook"]), row["points"], row["out_of"], *(got.get(t, 0) for t in tests), _harmless(row["error"] or "")])
-    _write(file, text.getvalue())
+        lines.append([str(cell) for cell in (_harmless(row["notebook"]), row["points"], row["out_of"], *(got.get(t, 0) for t in tests), _harmless(row["error"] or ""))])
+    return lines
 
 
 def _harmless(cell: str) -> str:
     """Spreadsheets take a cell that begins like this for a formula."""
-    return "'" + cell if cell.startswith(("=", "+", "-", "@")) else cell
+    return "'" + cell if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def _write(file: Path, text: str) -> None:
-    atomic_write(file, lambda out: out.write(text.encode("utf-8", "replace")))
+def write_text(file: Path, text: str) -> None:
+    atomicwrite_text(file, lambda out: out.write(text.encode("utf-8", "replace")))

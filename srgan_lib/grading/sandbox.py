@@ -7,14 +7,19 @@ it knows an expected value: the judge compares.
 import copy
 import json
 import math
+import numbers
 import struct
 import traceback
 import types
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .props import Block, PlainSGD
 
 ANSWER_BYTES = 64 << 20  # the longest answer that is listened to
+MOST_TENSORS = 20_000
 DTYPES = {str(kind): kind for kind in (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)}
 
 
@@ -46,7 +51,9 @@ def decode(answer: bytes):
     """The inverse of `encode`. Raises ValueError, and nothing else, for bytes that do not come from it."""
     try:
         start = 4 + struct.unpack(">I", answer[:4])[0]
-        place = [start]
+        if answer[4:start].count(b"__tensor__") > MOST_TENSORS:
+            raise ValueError("too many tensors")
+        raw, place = bytearray(answer), [start]
 
         def lively(value):
             if isinstance(value, list):
@@ -54,7 +61,7 @@ def decode(answer: bytes):
             if not isinstance(value, dict):
                 return value
             if "__tensor__" in value:
-                return _tensor(answer, place, *value["__tensor__"])
+                return _tensor(raw, place, *value["__tensor__"])
             return {key: lively(item) for key, item in value.items()}
 
         return lively(json.loads(answer[4:start]))
@@ -62,13 +69,13 @@ def decode(answer: bytes):
         raise ValueError(f"unreadable answer ({type(error).__name__})") from None
 
 
-def _tensor(answer: bytes, place: list[int], dtype: str, shape: list[int]) -> torch.Tensor:
+def _tensor(raw: bytearray, place: list[int], dtype: str, shape: list[int]) -> torch.Tensor:
     count = math.prod(shape)
     if not 0 <= count <= ANSWER_BYTES or min(shape, default=0) < 0:
         raise ValueError("impossible shape")
     if count == 0:
         return torch.empty(shape, dtype=DTYPES[dtype])
-    tensor = torch.frombuffer(bytearray(answer), dtype=torch.uint8, count=count * DTYPES[dtype].itemsize, offset=place[0])
+    tensor = torch.frombuffer(raw, dtype=torch.uint8, count=count * DTYPES[dtype].itemsize, offset=place[0])
     place[0] += tensor.numel()
     return tensor.clone().view(DTYPES[dtype]).reshape(shape)
 
@@ -89,97 +96,110 @@ def filled(shape, seed: int) -> torch.Tensor:
 
 
 def ask(question: dict, namespace: dict) -> dict:
-    """Call or build `question["name"]` -> {"turns": [...]} or {"outputs", "shapes"}; or {"error": {...}}, never a raise."""
+    """Call or build `question["name"]` -> {"turns": [...]} or {"outputs", ...}; or {"error": {...}}, never a raise."""
     try:
         if question["name"] not in namespace:
             return {"error": {"type": "Missing", "text": "", "line": None}}
         target = namespace[question["name"]]
         torch.manual_seed(question["seed"])
-        return build(target, **question["build"]) if "build" in question else {
-            "turns": [call(target, arguments, question["backward"]) for arguments in question["turns"]]}
+        if "build" in question:
+            return build(target, **question["build"])
+        return {"turns": [_turn(target, arguments, question["backward"]) for arguments in question["turns"]]}
     except BaseException as error:  # SystemExit and KeyboardInterrupt are answers too
         return {"error": describe(error)}
 
 
+def _turn(target, arguments: list, backward: bool) -> dict:
+    """A call, or {"error": {...}} where it raised: the other turns have answers of their own."""
+    try:
+        return call(target, arguments, backward)
+    except BaseException as error:
+        return {"error": describe(error)}
+
+
+class Watch(TorchDispatchMode):
+    """What ran: each torch function by name, and for every convolution its input's size, channels, and whether gradients were tracked."""
+
+    def __init__(self):
+        super().__init__()
+        self.names, self.convolutions = {}, []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        name = function._schema.name.split("::")[-1]
+        self.names[name] = self.names.get(name, 0) + 1
+        if "conv" in name and "backward" not in name and len(self.convolutions) < 5000:
+            self.convolutions.append([*map(int, arguments[0].shape), int(arguments[1].shape[0]), torch.is_grad_enabled()])
+        return function(*arguments, **(options or {}))
+
+
 def call(target, arguments: list, backward: bool) -> dict:
-    """One call -> its value, the gradients of its tensor arguments, and what it left behind in the modules it was given."""
-    modules, sizes, tracked = list(_modules(arguments)), [], []
-
-    def watch(_, inputs):
-        sizes.append(list(inputs[0].shape))
-        tracked.append(torch.is_grad_enabled())
-
-    for module in modules:
-        module.register_forward_pre_hook(watch)
-    value = target(*arguments)
+    """One call -> its value, the gradients of its tensor arguments, what ran, and what it left behind in what it was given."""
+    tensors = [a for a in arguments if isinstance(a, torch.Tensor)]
+    before = [tensor.detach().clone() for tensor in tensors]
+    with Watch() as watch:
+        value = target(*arguments)
+    changed = [not torch.equal(tensor.detach(), old) for tensor, old in zip(tensors, before)]
     if backward and isinstance(value, torch.Tensor) and value.requires_grad:
         value.sum().backward()
+    kind = "tensor" if isinstance(value, torch.Tensor) else "number" if isinstance(value, numbers.Real) else type(value).__name__[:60]
     return copy.deepcopy({  # the next call may change what this one left
-        "value": value.detach().as_subclass(torch.Tensor) if isinstance(value, torch.Tensor) else value, "sizes": sizes, "tracked": tracked,
-        "gradients": [a.grad for a in arguments if isinstance(a, torch.Tensor)],
+        "value": _detached(value), "kind": kind, "changed": changed,
+        "ran": watch.names, "convolutions": watch.convolutions, "calls": [list(item.calls) for item in _items(arguments) if isinstance(item, PlainSGD)],
+        "gradients": [a.grad for a in tensors],
         "modules": [{"state": list(m.state_dict().values()), "gradients": [p.grad for p in m.parameters()],
-                     "training": m.training, "frozen": not all(p.requires_grad for p in m.parameters())} for m in modules]})
+                     "training": [part.training for part in m.modules()], "frozen": not all(p.requires_grad for p in m.parameters())}
+                    for m in _items(arguments) if isinstance(m, nn.Module)]})
 
 
-def _modules(arguments: list):
+def _detached(value):
+    """Without the graph, which cannot be copied; in tuples and lists as well."""
+    if isinstance(value, (tuple, list)):
+        return [_detached(item) for item in value]
+    return value.detach().as_subclass(torch.Tensor) if isinstance(value, torch.Tensor) else value
+
+
+TURN = {"value", "kind", "changed", "ran", "convolutions", "calls", "gradients", "modules"}  # the keys of an answer
+
+
+def _items(arguments: list):
     for argument in arguments:
-        items = vars(argument).values() if isinstance(argument, types.SimpleNamespace) else [argument]
-        yield from (item for item in items if isinstance(item, nn.Module))
+        yield from vars(argument).values() if isinstance(argument, types.SimpleNamespace) else [argument]
 
 
-def build(target, arguments: list, inputs: list, training: bool, seed: int) -> dict:
-    """Make a network, fill it by `filled`, run it -> its outputs and the shapes of its parameters."""
+def build(target, arguments: list, inputs: list, training: bool, seed: int, flat: bool = False) -> dict:
+    """Make a network, fill it by `filled`, run it -> its outputs, the shapes of its parameters, what it is made of.
+
+    flat: weights of one dimension (biases, scales, slopes) are zero, so that whatever ends in a batch norm is silent.
+    """
+    Block.made = 0
     module = target(*arguments)
     if not isinstance(module, nn.Module):
-        raise TypeError(f"want an nn.Module, got {type(module).__name__}")
+        raise TypeError(f"want an nn.Module, got {type(module).__name__[:60]}")
     shapes = [list(parameter.shape) for parameter in module.parameters()]
     if inputs:
         for tensor in [*module.parameters(), *module.buffers()]:
             if tensor.is_floating_point():
                 tensor.data.copy_(filled(tensor.shape or (1,), seed).reshape(tensor.shape))
+        for parameter in module.parameters() if flat else ():
+            parameter.data.mul_(float(parameter.dim() > 1))
+    state, before = copy.deepcopy(module.state_dict()), [x.clone() for x in inputs]
+    outputs, again = [], []
     with torch.no_grad():
-        outputs = [module.train(training)(x) for x in inputs]
-    return {"outputs": outputs, "shapes": shapes}
+        for x, copy_of_x in zip(inputs, copy.deepcopy(before)):
+            outputs.append(module.train(training)(x))
+            module.load_state_dict(state)
+            again.append(module(copy_of_x))
+    blocks = len([part for part in module.modules() if isinstance(part, Block)])
+    return {"outputs": outputs, "again": again, "shapes": shapes, "changed": [not torch.equal(x, old) for x, old in zip(inputs, before)],
+            "blocks": [Block.made, blocks], "layers": sorted({type(part).__name__[:60] for part in module.modules()})[:100]}
+
+
+BUILT = {"outputs", "again", "shapes", "changed", "blocks", "layers"}
 
 
 def describe(error: BaseException) -> dict:
     """Type, text and the last line of submitted code on the way to it, as (cell, line)."""
     cells = ("<cell ", "ipykernel_", "ipython-input")  # ours, Jupyter's and Colab's names for the code of a cell
     frames = [f for f in traceback.extract_tb(error.__traceback__) if any(cell in f.filename for cell in cells)]
-    where = f"{frames[-1].name}, line {frames[-1].lineno}" if frames else None
-    return {"type": type(error).__name__, "text": str(error)[:400], "line": where}
-
-
-# What tests hand to a training step: losses that are none of the exercises' own, and an optimizer without torch.optim,
-# whose first use imports the compiler, seconds for each process.
-
-class PlainSGD:
-    """Gradient descent with the two methods that a training loop needs."""
-
-    def __init__(self, parameters, rate: float):
-        self.parameters, self.rate = list(parameters), rate
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for parameter in self.parameters:
-            parameter.grad = None
-
-    @torch.no_grad()
-    def step(self) -> None:
-        for parameter in self.parameters:
-            if parameter.grad is not None:
-                parameter.sub_(parameter.grad, alpha=self.rate)
-
-
-def hinge(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:
-    """The discriminator's hinge loss (Lim and Ye 2017)."""
-    return (1 - real_logits).relu().mean() + (1 + fake_logits).relu().mean()
-
-
-def hinge_generator(fake_logits: torch.Tensor) -> torch.Tensor:
-    """The generator's side of it."""
-    return -fake_logits.mean()
-
-
-def light(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-    """A content loss in which sr and hr are not interchangeable: errors weigh more where hr is light."""
-    return ((sr - hr).square() * (0.5 + hr)).mean()
+    where = f"{frames[-1].name[:60]}, line {frames[-1].lineno}" if frames else None
+    return {"type": type(error).__name__[:100], "text": str(error)[:400], "line": where}

@@ -6,6 +6,8 @@ alone. Runs inside the walls of `isolation`; nothing that it can open knows an e
 
 import __future__
 
+import ast
+import linecache
 import math
 import os
 import pickle
@@ -28,19 +30,38 @@ FUTURE = __future__.annotations.compiler_flag
 
 
 def load(pieces: list[tuple[int, int, str]], seconds: float) -> tuple[dict, dict]:
-    """Execute (cell, first line, source) pieces in order -> the names they define, and {cell: what went wrong}."""
-    module, problems = types.ModuleType("submission"), {}
+    """Execute (cell, first line, source) pieces in order -> the names they define, and {cell: what went wrong}.
+
+    What stops with a NameError is tried once more at the end: a notebook's cells may have run in another order. Modules
+    that are not installed here are listed under "imports".
+    """
+    module, problems, again, missing = types.ModuleType("submission"), {}, [], {}
     sys.modules["submission"] = module  # dataclasses look their module up
     module.check = module.hint = lambda *arguments, **options: None
     flags = FUTURE if any("from __future__ import annotations" in source for _, _, source in pieces) else 0
+    texts = {cell: {} for cell, _, _ in pieces}
     for cell, line, source in pieces:
-        try:
-            with Alarm(3 * seconds):
-                exec(compile("\n" * (line - 1) + source, f"<cell {cell}>", "exec", flags, dont_inherit=True), vars(module))
-        except ImportError:
-            continue  # google.colab and the like; whatever needs it will say so
-        except BaseException as error:
-            problems[cell] = describe(error)
+        texts[cell].update({line + i: text for i, text in enumerate(source.split("\n"))})
+    for cell, lines in texts.items():  # torch.jit.script and inspect read the source
+        shown = [lines.get(i, "") + "\n" for i in range(1, max(lines) + 1)]
+        linecache.cache[f"<cell {cell}>"] = (sum(map(len, shown)), None, shown, f"<cell {cell}>")
+    for turn, waiting in enumerate((pieces, again)):
+        for cell, line, source in waiting:
+            before = set(vars(module))
+            try:
+                with Alarm(3 * seconds):
+                    tree = ast.increment_lineno(ast.parse(source), line - 1)
+                    exec(compile(tree, f"<cell {cell}>", "exec", flags, dont_inherit=True), vars(module))
+                if turn:
+                    problems.pop(cell, None)
+            except ImportError as error:  # google.colab and the like; whatever needs it will say so
+                missing[str(getattr(error, "name", ""))[:60]] = source[:200]
+            except BaseException as error:
+                problems[cell] = describe(error)
+                if isinstance(error, NameError) and not turn and before == set(vars(module)):
+                    again.append((cell, line, source))
+    if missing:
+        problems["imports"] = missing
     return vars(module), problems
 
 

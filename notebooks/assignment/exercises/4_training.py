@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srgan_lib.grading.sandbox import PlainSGD, hinge, hinge_generator, light
-from srgan_lib.grading.trial import Either, Trial, copied, exercise
+from srgan_lib.grading.comparison import Either, computes, difference, same
+from srgan_lib.grading.props import PlainSGD, hinge, hinge_generator, light
+from srgan_lib.grading.trial import Trial, copied, exercise
 
 
 def make_gan(trial: Trial, scale: int, side: int) -> SimpleNamespace:
@@ -21,8 +22,8 @@ def make_gan(trial: Trial, scale: int, side: int) -> SimpleNamespace:
                            discriminator_optimizer=PlainSGD(critic.parameters(), rates[1]))
 
 
-def batches(trial: Trial, scale: int, side: int) -> list:
-    return [(trial.draw.uniform(2, 3, side, side), trial.draw.uniform(2, 3, side * scale, side * scale)) for _ in range(2)]
+def batches(trial: Trial, scale: int, side: int, number: int = 2) -> list:
+    return [(trial.draw.uniform(number, 3, side, side), trial.draw.uniform(number, 3, side * scale, side * scale)) for _ in range(2)]
 
 
 def weights(module: nn.Module) -> list[torch.Tensor]:
@@ -45,11 +46,88 @@ def play(gan: SimpleNamespace, pairs: list, loss, optimizer: str, watched: str, 
 
 
 STALE = "gradients of the step before are still there: zero_grad comes before backward"
-UNMOVED = ("the weights have not moved: backward() or optimizer.step() is missing, or it is the other network's optimizer, or no_grad "
-           "keeps the gradient from them")
+BETWEEN = "zero_grad() stands between backward() and step(), so that the step finds no gradients: zero_grad, backward, step"
 ERRORS = {"Inplace|inplace|modified by an inplace": "step only after backward, and run the networks again for the next loss",
           "does not require grad": "nothing in this loss leads to the network's weights: something was detached too early",
           "backward through the graph a second": "the fake picture comes from one graph: detach it in the discriminator's step"}
+
+
+class Steps:
+    """Two steps of one answer on several pairs of networks, and what a reference makes of the same.
+
+    watched, other: indices of the network that learns and of the one that does not; 0 is the generator.
+    """
+
+    def __init__(self, trial: Trial, arguments: tuple, watched: int, reference):
+        self.trial, self.watched, self.reference, self.rows = trial, watched, reference, []
+        self.names = ("generator", "discriminator")
+        for scale, side, number in ((2, 4, 2), (2, 5, 1), (3, 3, 3)):
+            gan, pairs = make_gan(trial, scale, side), batches(trial, scale, side, number)
+            before = [weights(gan.generator), weights(gan.discriminator)]
+            turns = trial.must([(gan, lr, hr, *arguments) for lr, hr in pairs])
+            self.rows.append((gan, pairs, before, turns))
+
+    def play(self, row: int, **options) -> list:
+        gan, pairs, _, _ = self.rows[row]
+        return self.reference(gan, pairs, **options)
+
+    def explained(self, mistakes: dict) -> str:
+        """The one mistake that gives the answer's losses and weights on all networks: {sentence: options or a function of row}."""
+        left = [name for name, make in mistakes.items() if all(computes(
+            partial(self._first, make, row), [turns[0]["value"], turns[0]["modules"][self.watched]["state"]]) for row, (*_, turns) in enumerate(self.rows))]
+        return left[0] if len(left) == 1 else ""
+
+    def _first(self, make, row: int):
+        return make(row) if callable(make) else Either([self.play(row, **one)[0] for one in (make if isinstance(make, list) else [make])])
+
+    def idle(self) -> str:
+        """Why no weight has moved, from what the optimizers saw."""
+        gan, _, before, turns = self.rows[0]
+        if not same(turns[0]["modules"][self.watched]["state"], before[self.watched]):
+            return ""
+        # the optimizers' records, in the order of gan's attributes: generator's, discriminator's
+        mine, others = turns[0]["calls"][self.watched], turns[0]["calls"][1 - self.watched]
+        name = self.names[self.watched]
+        steps = [i for i, (what, _) in enumerate(mine) if what == "step"]
+        if not steps:
+            if any(what == "step" for what, _ in others):
+                return f"the other network's optimizer steps: here it is gan.{name}_optimizer"
+            return f"optimizer.step() is missing: gan.{name}_optimizer.step() comes last"
+        if mine[steps[0]][1] is False:
+            if any(what == "zero_grad" and full for what, full in mine[:steps[0]]):
+                return BETWEEN
+            return "the step finds no gradients: backward() is missing or comes too late, or no_grad or detach keeps the gradient from the weights"
+        return ""
+
+    def rung(self, label: str, index: int, part: int, mistake: str, support=False) -> None:
+        """A rung for the loss (part 0) or the weights (part 1) of turn `index`."""
+        for row, (*_, turns) in enumerate(self.rows):
+            got = [turns[index]["value"], turns[index]["modules"][self.watched]["state"]][part]
+            want = self.play(row)[index][part]
+            if not same(got, want):
+                lr = self.rows[row][1][index][0]
+                return self.trial.climb(label, False, f"for lr {tuple(lr.shape)}: {difference(got, want)}", mistake, support)
+        self.trial.climb(label, True)
+
+    def second(self) -> None:
+        """The second step starts from where the first ended, right or wrong, and forgets its gradients."""
+        ok, stale = True, True
+        for row, (gan, pairs, _, turns) in enumerate(self.rows):
+            ok &= same(turns[1]["modules"][self.watched]["state"], self.play(row)[1][1])
+            stale &= same(turns[1]["modules"][self.watched]["state"], self.play(row, clear=False)[1][1])
+        self.trial.climb("a second step with new pictures", ok, "the weights differ", STALE if stale else "", support=True)
+
+    def contract(self) -> None:
+        turns = [turn for *_, turns in self.rows for turn in turns]
+        modes = [[all(turn["modules"][k]["training"]) for turn in turns] for k in (0, 1)]
+        number = all(t["kind"] in ("number", "tensor") and (not isinstance(t["value"], torch.Tensor) or t["value"].numel() == 1) for t in turns)
+        self.trial.contract("the contract: both networks in the mode in which they came, inputs left alone, one number returned", {
+            "the generator is left in eval mode: it came in training mode, so hand it back like that": not all(modes[0]),
+            "the discriminator is left in eval mode: it came in training mode, so hand it back like that": not all(modes[1]),
+            "lr or hr is overwritten: work on a copy": any(any(t["changed"]) for t in turns),
+            "the generator comes back frozen: requires_grad_(True) at the end": any(t["modules"][0]["frozen"] for t in turns),
+            "the discriminator comes back frozen, and its own next step would fail: requires_grad_(True) at the end": any(t["modules"][1]["frozen"] for t in turns),
+            "more than one value, or none, is returned: want the loss alone": not number})
 
 
 def entropy(real_logits, fake_logits):
@@ -61,37 +139,67 @@ def critic_loss(gan, lr, hr, loss=hinge, detach=True):
     return loss(gan.discriminator(hr), gan.discriminator(fake.detach() if detach else fake))
 
 
-@exercise(8, rungs=(4, 2, 2), errors=ERRORS, hints=(
+def critic_play(gan, pairs, loss=critic_loss, **options):
+    return play(gan, pairs, loss, "discriminator_optimizer", "discriminator", **options)
+
+
+def critic_step_mistakes(steps: Steps) -> dict:
+    def loss(function):
+        return {"loss": function}
+    return {
+        "real and fake are swapped: loss(real_logits, fake_logits)": loss(lambda g, lr, hr: hinge(g.discriminator(g.generator(lr).detach()), g.discriminator(hr))),
+        "the argument `loss` is not used; it need not be the loss of exercise 8": loss(partial(critic_loss, loss=entropy)),
+        "the discriminator sees no fakes": loss(lambda g, lr, hr: hinge(g.discriminator(hr), g.discriminator(hr))),
+        "the discriminator sees no real pictures": loss(lambda g, lr, hr: hinge(g.discriminator(g.generator(lr).detach()), g.discriminator(g.generator(lr).detach()))),
+        "the enlarged input is shown as the fake; it has to come from the generator": loss(lambda g, lr, hr: hinge(
+            g.discriminator(hr), g.discriminator(F.interpolate(lr, scale_factor=hr.shape[-1] // lr.shape[-1])))),
+        "the logits of the fakes are detached; detach the pictures instead, so that the discriminator still learns from them": loss(
+            lambda g, lr, hr: hinge(g.discriminator(hr), g.discriminator(g.generator(lr)).detach())),
+        "the logits of the real pictures are detached or made under no_grad: the discriminator learns nothing from them": loss(
+            lambda g, lr, hr: hinge(g.discriminator(hr).detach(), g.discriminator(g.generator(lr).detach()))),
+        "a sigmoid stands in front of the loss; it takes logits": loss(lambda g, lr, hr: hinge(
+            g.discriminator(hr).sigmoid(), g.discriminator(g.generator(lr).detach()).sigmoid())),
+        "the loss is halved before it goes backward": loss(lambda g, lr, hr: 0.5 * critic_loss(g, lr, hr)),
+        "the fakes are clamped to [0, 1] before the discriminator sees them": loss(
+            lambda g, lr, hr: hinge(g.discriminator(hr), g.discriminator(g.generator(lr).detach().clamp(0, 1)))),
+        "the loss is not returned": lambda row: [None, steps.play(row)[0][1]],
+        "more than the loss is returned; want the loss alone": lambda row: _several(steps, row),
+        "the ascent has the wrong sign: the loss is minimised": lambda row: _turned(steps, row)}
+
+
+def _several(steps: Steps, row: int):
+    got = steps.rows[row][3][0]["value"]
+    return [got, steps.play(row)[0][1]] if isinstance(got, (list, dict)) else None
+
+
+def _turned(steps: Steps, row: int):
+    value, moved = steps.play(row)[0]
+    up = [2 * a - b for a, b in zip(steps.rows[row][2][steps.watched], moved)]
+    return Either([[value, up], [-value, up]])
+
+
+@exercise(8, rungs=(1.5, 2.5, 1.5, 1.5, 1), errors=ERRORS, hints=(
     "Fake pictures from the generator, logits for both, the loss, zero_grad, backward, step: five or six lines.",
     "The generator only supplies pictures here: gan.generator(lr).detach(), or the call under torch.no_grad().",
     "gan.discriminator_optimizer.zero_grad(); value.backward(); gan.discriminator_optimizer.step()"))
 def discriminator_step(trial: Trial) -> None:
-    scale, side = 2, trial.draw.integer(4, 5)
-    gan, pairs = make_gan(trial, scale, side), batches(trial, scale, side)
-    before = weights(gan.generator)
+    steps = Steps(trial, (hinge,), 1, critic_play)
+    why = steps.idle() or steps.explained(critic_step_mistakes(steps))
+    steps.rung("the loss that is returned", 0, 0, why)
+    steps.rung("the discriminator's weights after one step", 0, 1, why)
+    alone(trial, steps, 0, why)
+    steps.second()
+    steps.contract()
 
-    def reference(loss=critic_loss, **options):
-        return play(gan, pairs, loss, "discriminator_optimizer", "discriminator", **options)
 
-    right, turns = reference(), trial.turns([(gan, lr, hr, hinge) for lr, hr in pairs])
-    got = [[turn["value"], turn["modules"][1]["state"]] for turn in turns]
-    trial.expect("the loss and the discriminator's weights after one step", got[0], right[0], {
-        "real and fake are swapped: loss(real_logits, fake_logits)": lambda: reference(
-            lambda g, lr, hr: hinge(g.discriminator(g.generator(lr).detach()), g.discriminator(hr)))[0],
-        UNMOVED: lambda: reference(step=False)[0],
-        "the argument `loss` is not used; it need not be the loss of exercise 8": lambda: reference(partial(critic_loss, loss=entropy))[0],
-        "the discriminator sees no fakes": lambda: reference(lambda g, lr, hr: hinge(g.discriminator(hr), g.discriminator(hr)))[0],
-        "the enlarged input is shown as the fake; it has to come from the generator": lambda: reference(
-            lambda g, lr, hr: hinge(g.discriminator(hr), g.discriminator(F.interpolate(lr, scale_factor=scale))))[0],
-        "the loss is not returned": lambda: [None, right[0][1]],
-        "the ascent has the wrong sign": lambda: [right[0][0], [2 * a - b for a, b in zip(weights(gan.discriminator), right[0][1])]]})
-    modules = [turn["modules"][0] for turn in turns]
-    untouched = [all(map(torch.equal, module["state"], before)) for module in modules]
-    silent = [all(g is None or not g.any() for g in module["gradients"]) for module in modules]
-    trial.expect("the generator is left alone", [untouched, silent], [[True] * 2] * 2, {
-        "the generator's weights have moved: only the discriminator's optimizer steps here": lambda: not all(untouched),
-        "the fakes are not detached: backward went on into the generator and left gradients there": lambda: not all(silent)})
-    trial.expect("a second step with new pictures", got[1], right[1], {STALE: lambda: reference(clear=False)[1]})
+def alone(trial: Trial, steps: Steps, other: int, why: str) -> None:
+    """The rung of the network that does not learn in this step."""
+    states = [(row[2][other], turn["modules"][other]) for row in steps.rows for turn in row[3]]
+    moved = not all(all(map(torch.equal, module["state"], before)) for before, module in states)
+    loud = other == 0 and any(g is not None and bool(g.any()) for _, module in states for g in module["gradients"])
+    name, idle = steps.names[other], any(same(row[3][0]["modules"][1 - other]["state"], row[2][1 - other]) for row in steps.rows)
+    trial.climb(f"the {name} is left alone", not moved and not loud, "no", f"the {name}'s weights have moved: only the {steps.names[1 - other]}'s optimizer steps here"
+                if moved else "the fakes are not detached: backward went on into the generator and left gradients there", support=idle)
 
 
 def maker_loss(gan, lr, hr, content=light, weight=1e-3, adversarial=hinge_generator, content_weight=1.0, detach=False):
@@ -99,44 +207,57 @@ def maker_loss(gan, lr, hr, content=light, weight=1e-3, adversarial=hinge_genera
     return content_weight * content(sr, hr) + weight * adversarial(gan.discriminator(sr.detach() if detach else sr))
 
 
-@exercise(8, rungs=(4, 2, 2), errors=ERRORS, hints=(
+def maker_play(gan, pairs, step=True, clear=True, loss=None, **options):
+    used = loss or (lambda g, lr, hr: maker_loss(g, lr, hr, **options))
+    return play(gan, pairs, used, "generator_optimizer", "generator", clear, step)
+
+
+def maker_step_mistakes(steps: Steps, weight: float) -> dict:
+    def loss(function):
+        return {"loss": function}
+
+    def parts(row, keep):
+        gan, pairs, *_ = steps.rows[row]
+        sr = gan.generator(pairs[0][0])
+        return [keep(light(sr, pairs[0][1]).detach(), hinge_generator(gan.discriminator(sr)).detach()), steps.play(row)[0][1]]
+    return {
+        "the adversarial term teaches the generator nothing: sr is detached (as in exercise 10), or the discriminator runs under no_grad": {"detach": True},
+        "the content term teaches the generator nothing: sr is detached before it": loss(
+            lambda g, lr, hr: light(g.generator(lr).detach(), hr) + weight * hinge_generator(g.discriminator(g.generator(lr)))),
+        "the adversarial term is not weighted": {"weight": 1.0},
+        "the weight belongs to the adversarial term, not to the content term": [{"weight": 1.0, "content_weight": weight}],
+        "the weight multiplies the whole sum; it belongs to the adversarial term": [{"content_weight": weight}],
+        "the weight is written out as 1e-3; use the argument": {"weight": 1e-3},
+        "the adversarial term is subtracted": {"weight": -weight},
+        "the adversarial term is missing": {"weight": 0.0},
+        "the content term is missing": {"content_weight": 0.0},
+        "the adversarial term looks at hr; it judges sr": loss(lambda g, lr, hr: light(g.generator(lr), hr) + weight * hinge_generator(g.discriminator(hr))),
+        "the adversarial term looks at sr itself; it wants the discriminator's logits of sr": loss(
+            lambda g, lr, hr: light(g.generator(lr), hr) + weight * hinge_generator(g.generator(lr))),
+        "a sigmoid stands in front of the adversarial loss; it takes logits": {"adversarial": lambda logits: hinge_generator(logits.sigmoid())},
+        "the argument `content` is not used; it need not be the mean squared error": [{"content": F.mse_loss}, {"content": F.l1_loss}],
+        "the argument `adversarial` is not used; it need not be the loss of exercise 9": {"adversarial": lambda logits: F.softplus(-logits).mean()},
+        "sr and hr are swapped: content(sr, hr)": {"content": lambda sr, hr: light(hr, sr)},
+        "sr is clamped to [0, 1] first: where it is outside, no gradient is left": loss(
+            lambda g, lr, hr: light(g.generator(lr).clamp(0, 1), hr) + weight * hinge_generator(g.discriminator(g.generator(lr).clamp(0, 1)))),
+        "the loss is not returned": lambda row: [None, steps.play(row)[0][1]],
+        "only the content part is returned; want the whole loss": lambda row: parts(row, lambda c, a: c),
+        "only the adversarial part is returned; want the whole loss": lambda row: Either([parts(row, lambda c, a: a), parts(row, lambda c, a: weight * a)]),
+        "the loss is returned without the weight of its adversarial part": lambda row: parts(row, lambda c, a: c + a),
+        "more than the loss is returned; want the loss alone": lambda row: _several(steps, row),
+        "the ascent has the wrong sign: the loss is minimised": lambda row: _turned(steps, row)}
+
+
+@exercise(8, rungs=(1.5, 2.5, 1.5, 1.5, 1), errors=ERRORS, hints=(
     "sr from the generator; content(sr, hr) plus weight times adversarial(logits of sr); zero_grad, backward, step.",
     "No detach here: the gradient has to pass through the discriminator into the generator.",
     "Only gan.generator_optimizer steps. That the discriminator gathers gradients does no harm: its own step clears them."))
 def generator_step(trial: Trial) -> None:
-    scale, side, weight = 2, trial.draw.integer(4, 5), 0.1 * trial.draw.integer(2, 6)
-    gan, pairs = make_gan(trial, scale, side), batches(trial, scale, side)
-    before = weights(gan.discriminator)
-
-    def reference(step=True, clear=True, loss=None, **options):
-        used = loss or (lambda g, lr, hr: maker_loss(g, lr, hr, **{"weight": weight, **options}))
-        return play(gan, pairs, used, "generator_optimizer", "generator", clear, step)
-
-    right, turns = reference(), trial.turns([(gan, lr, hr, light, hinge_generator, weight) for lr, hr in pairs])
-    got = [[turn["value"], turn["modules"][0]["state"]] for turn in turns]
-    trial.expect("the loss and the generator's weights after one step", got[0], right[0], {
-        "sr is detached before the discriminator: the adversarial term is computed, but teaches the generator nothing": lambda: reference(detach=True)[0],
-        "the adversarial term is not weighted": lambda: reference(weight=1.0)[0],
-        "the weight belongs to the adversarial term, not to the content term": lambda: Either([
-            reference(weight=1.0, content_weight=weight)[0], reference(content_weight=weight)[0]]),
-        "the weight is written out as 1e-3; use the argument": lambda: reference(weight=1e-3)[0],
-        "the adversarial term is missing": lambda: reference(weight=0.0)[0],
-        "the content term is missing": lambda: reference(content_weight=0.0)[0],
-        "the adversarial term looks at hr; it judges sr": lambda: reference(
-            loss=lambda g, lr, hr: light(g.generator(lr), hr) + weight * hinge_generator(g.discriminator(hr)))[0],
-        "the adversarial term looks at sr itself; it wants the discriminator's logits of sr": lambda: reference(
-            loss=lambda g, lr, hr: light(g.generator(lr), hr) + weight * hinge_generator(g.generator(lr)))[0],
-        "a sigmoid stands in front of the adversarial loss; it takes logits": lambda: reference(
-            adversarial=lambda logits: hinge_generator(logits.sigmoid()))[0],
-        "the argument `content` is not used; it need not be the mean squared error": lambda: reference(content=F.mse_loss)[0],
-        "the argument `adversarial` is not used; it need not be the loss of exercise 9": lambda: reference(
-            adversarial=lambda logits: F.softplus(-logits).mean())[0],
-        "sr and hr are swapped: content(sr, hr)": lambda: reference(content=lambda sr, hr: light(hr, sr))[0],
-        UNMOVED: lambda: reference(step=False)[0],
-        "the loss is not returned": lambda: [None, right[0][1]]})
-    untouched = [all(map(torch.equal, turn["modules"][1]["state"], before)) for turn in turns]
-    thawed = [not turn["modules"][1]["frozen"] for turn in turns]
-    trial.expect("the discriminator's weights are left alone", [untouched, thawed], [[True] * 2] * 2, {
-        "the discriminator's weights have moved: only the generator's optimizer steps here": lambda: not all(untouched),
-        "the discriminator comes back frozen, and its own next step would fail: requires_grad_(True) at the end": lambda: not all(thawed)})
-    trial.expect("a second step with new pictures", got[1], right[1], {STALE: lambda: reference(clear=False)[1]})
+    weight = 0.1 * trial.draw.integer(2, 6)
+    steps = Steps(trial, (light, hinge_generator, weight), 0, lambda gan, pairs, **options: maker_play(gan, pairs, **{"weight": weight, **options}))
+    why = steps.idle() or steps.explained(maker_step_mistakes(steps, weight))
+    steps.rung("the loss that is returned", 0, 0, why)
+    steps.rung("the generator's weights after one step", 0, 1, why)
+    alone(trial, steps, 1, why)
+    steps.second()
+    steps.contract()
