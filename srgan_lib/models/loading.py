@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ..errors import ModelError
 from .networks import ARCHITECTURES, Generator
-from .published import load_published
+from .published import differences, load_published
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -24,24 +25,46 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu") -> Gene
     """Load a shipped name, a `save_pretrained` folder or a Hub repo (OWNER/NAME) -> generator in eval mode, float32.
 
     Also a published ESRGAN file (.pth or .safetensors), or PSNR,GAN,ALPHA: two of these, interpolated. Only tensors are read,
-    strictly. Raises ModelError for an unknown name (with the nearest known one), an unreachable Hub, missing files, or
-    weights of another architecture.
+    strictly. Raises ModelError for an unknown name (with the nearest known one), an unreachable Hub, missing files,
+    weights of another architecture, or weights that are NaN or infinite.
     """
-    if str(name).count(",") == 2 or str(name).endswith((".pth", ".safetensors")):
+    if str(name) == "":
+        raise ModelError("the name of the model is empty; was a variable not set?")
+    if not Path(name).is_dir() and (str(name).count(",") == 2 or str(name).endswith((".pth", ".safetensors"))):
         return (interpolate(*str(name).split(",")) if "," in str(name) else load_published(name)).to(device)
     folder = _locate(str(name))
     try:
-        config = _read_config(folder / "config.json")
-        architecture = ARCHITECTURES[config.pop("architecture", "SRResNet")]
-        generator = architecture(**config)
+        generator = _build(folder)
         generator.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
-    except KeyError as error:
-        raise ModelError(f"{name}: unknown architecture {error}; known are {', '.join(ARCHITECTURES)}") from None
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, MemoryError) as error:
         raise ModelError(f"{name}: does not load ({_first_lines(error)})") from None
     except Exception as error:  # safetensors raises its own type for a broken file
         raise ModelError(f"{name}: broken weights file ({_first_lines(error)})") from None
+    if broken := not_finite(generator.state_dict()):
+        raise ModelError(f"{name}: its weights are not finite (NaN or infinite at {broken}), so that every result would be black")
     return generator.float().eval().to(device)
+
+
+def not_finite(state: dict) -> str | None:
+    """The name of the first tensor with a NaN or an infinity in it; None where all are finite."""
+    return next((name for name, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()), None)
+
+
+def _build(folder: Path) -> Generator:
+    """The generator that config.json describes, with its shapes compared to the file's before any memory is taken."""
+    config = _read_config(folder / "config.json")
+    name = config.pop("architecture", "SRResNet")
+    if name not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {name!r}; known are {', '.join(ARCHITECTURES)}")
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        shapes = {key: torch.empty(file.get_slice(key).get_shape(), device="meta") for key in file.keys()}
+    if config.get("blocks", 0) > len(shapes):
+        raise ValueError(f"{config['blocks']} blocks, and {len(shapes)} tensors in the file")
+    with torch.device("meta"):
+        wanted = ARCHITECTURES[name](**config).state_dict()
+    if differing := differences(shapes, wanted):
+        raise ValueError(differing.replace("other shapes", "size mismatch at"))
+    return ARCHITECTURES[name](**config)
 
 
 def _read_config(path: Path) -> dict:
