@@ -25,6 +25,7 @@ COMMANDS = {  # name: (module with add_arguments(parser) and run(arguments) -> e
 def main(arguments: list[str] | None = None) -> int:
     """Parse, run, and turn every expected error into one sentence and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    open_streams()
     parser = argparse.ArgumentParser("python -m srgan_lib", description="Train, judge and use super-resolution networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in COMMANDS.items():
@@ -35,7 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
-        return module.run(parsed)
+        refuse_empty(parsed)
+        code = module.run(parsed)
+        sys.stdout.flush()  # a full disk behind a redirected output is found here, not after the exit code
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -44,6 +48,30 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except Exception as error:
         return explain(error)
+
+
+def open_streams() -> None:
+    """Closed standard streams become ones that take nothing, so that no file of ours gets their numbers; names print in any locale."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDONLY)  # the lowest free number, this one
+            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))
+            if number == 1:
+                sys.__stdout__ = open(number, "w", closefd=False)  # what is meant to arrive there fails
+        elif number and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def refuse_empty(parsed: argparse.Namespace) -> None:
+    """Raise CourseError for an argument that is an empty text: `"$FILE"` of a shell in which FILE is not set."""
+    from .errors import CourseError
+    for name, value in vars(parsed).items():
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise CourseError(f"{name.replace('_', '-')}: is empty; was a variable not set?")
 
 
 def explain(error: Exception) -> int:

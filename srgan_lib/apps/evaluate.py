@@ -7,19 +7,24 @@ from pathlib import Path
 import torch
 
 from ..data import DEGRADATIONS, images
-from ..errors import ModelError
+from ..data.hub import listing
+from ..data.pairs import matched
+from ..errors import DataError, ModelError
 from ..figures import strip
 from ..images import crop_to_multiple, degrade, read_image, resize_bicubic, to_image, to_tensor, write_image
 from ..metrics import BASELINES, evaluate, mean
 from ..models import WEIGHTS, load_generator, shipped
 from ..upscaling import enlarge
-from .cards import shelf, write_card
+from .cards import public_name, shelf, write_card
 from .tables import PAPER, RESULTS, TEST_SETS, put_between_markers, table, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help=f"shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, PSNR,GAN,ALPHA, or {', '.join(BASELINES)}")
     parser.add_argument("--data", help="named set or folder; the pictures are the HR ground truth")
+    parser.add_argument("--pairs", metavar="LR_FOLDER", help="the LR images of --data, enlarged in place of shrunk HR ones")
+    parser.add_argument("--sr", metavar="FOLDER", help="finished results of any program, scored as they are against --hr")
+    parser.add_argument("--hr", metavar="FOLDER", help="the ground truth of --sr")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="default: the model's, 4 for a baseline")
     parser.add_argument("--degradation", choices=DEGRADATIONS, default="bicubic", help="how LR is made: bicubic (the protocol), or camera")
     parser.add_argument("--json", metavar="FILE", help="write the rows and means as JSON")
@@ -35,9 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(table(records))
         restate(records)
         return 0
-    if not arguments.model or not arguments.data:
-        raise ModelError("evaluate: want --model and --data, or --all")
-    record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation)
+    if bool(arguments.sr) != bool(arguments.hr) or (arguments.sr and (arguments.model or arguments.data or arguments.pairs)):
+        raise ModelError("evaluate: --sr and --hr belong together, and take the place of --model and --data")
+    if not arguments.sr and not (arguments.model and arguments.data):
+        raise ModelError("evaluate: want --model and --data, or --sr and --hr, or --all")
+    if arguments.sr:
+        record = score_results(arguments.sr, arguments.hr, arguments.scale or 4, arguments.degradation)
+    else:
+        record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation, arguments.pairs)
     print_rows(record)
     if arguments.json:
         write_json(Path(arguments.json), record)
@@ -53,19 +63,46 @@ def contestants() -> dict[int, list[str]]:
     return found
 
 
-def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic") -> dict:
-    """Evaluate a model's name on a set's name -> the record that `--json` writes."""
+def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic", pairs: str | None = None) -> dict:
+    """Evaluate a model's name on a set's name -> the record that `--json` writes. pairs: where the LR images are, if they are given."""
     generator = model if model in BASELINES else load_generator(model, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     own = 4 if isinstance(generator, str) else generator.scale
     if scale and not isinstance(generator, str) and scale != own:
         raise ModelError(f"{model}: enlarges by {own}, not by {scale}")
-    scale = scale or own
-    pictures = list(images(data, "test" if data in TEST_SETS else "valid" if data == "sample" else "train"))
-    rows = evaluate(generator, pictures, scale, degradation=degradation)
-    bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale, degradation=degradation)
+    scale, pictures = scale or own, truth(data)
+    given = {"lr": partners(pictures, pairs)} if pairs else {}
+    rows = evaluate(generator, pictures, scale, degradation=degradation, **given)
+    bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale, degradation=degradation, **given)
     where = "cpu" if isinstance(generator, str) else next(generator.parameters()).device.type
-    return {"model": model, "data": data, "scale": scale, "degradation": degradation, "device": where, "torch": torch.__version__, "mean": mean(rows),
-            "images": rows, "bicubic": mean(bicubic)}
+    return record_of(model, data, scale, f"given LR of {public_name(pairs)}" if pairs else degradation, where, rows, bicubic)
+
+
+def score_results(sr: str, hr: str, scale: int, degradation: str = "bicubic") -> dict:
+    """Score finished results against their ground truth -> the record that `--json` writes."""
+    pictures = truth(hr)
+    found = partners(pictures, sr)
+    rows = evaluate("bicubic", pictures, scale, sr=found)
+    return record_of(sr, hr, scale, degradation, "cpu", rows, evaluate("bicubic", pictures, scale, degradation=degradation))
+
+
+def truth(data: str) -> list[tuple[str, object]]:
+    return list(images(data, "test" if data in TEST_SETS else "valid" if data == "sample" else "train"))
+
+
+def partners(pictures: list[tuple[str, object]], folder: str) -> dict[str, object]:
+    """{HR name: the source in `folder` that belongs to it}. Raises DataError where one has none, or several."""
+    found = dict(listing(folder, sort_out=False)[2]())
+    return {name: found[other] for name, other in matched([name for name, _ in pictures], [*found], folder).items()}
+
+
+def record_of(model: str, data: str, scale: int, degradation: str, device: str, rows: list[dict], bicubic: list[dict]) -> dict:
+    """What `--json` writes. Raises DataError where no image could be scored."""
+    wrong = [row for row in rows if "error" in row]
+    if len(wrong) == len(rows):
+        first = f"{wrong[0]['name']}: {wrong[0]['error']}" if wrong else "there is none"
+        raise DataError(f"{data}: no image could be scored ({first})")
+    return {"model": model, "data": data, "scale": scale, "degradation": degradation, "device": device, "torch": torch.__version__, "mean": mean(rows),
+            "images": rows, "bicubic": mean([row for row, other in zip(bicubic, rows) if "error" not in other])}
 
 
 def print_rows(record: dict) -> None:
@@ -76,7 +113,7 @@ def print_rows(record: dict) -> None:
     print(f"{'':{width}}{'PSNR dB':>9}{'SSIM':>9}{'paper SSIM':>12}")
     rows = [*record["images"], {"name": "mean", **record["mean"]}, {"name": "bicubic", **record["bicubic"]}]
     for row in rows:
-        print(f"{row['name']:{width}}{row['psnr']:9.3f}{row['ssim']:9.4f}{row['paper_ssim']:12.4f}")
+        print(f"{row['name']:{width}}" + (f"  left out: {row['error']}" if "error" in row else f"{row['psnr']:9.3f}{row['ssim']:9.4f}{row['paper_ssim']:12.4f}"))
 
 
 def restate(records: list[dict]) -> None:

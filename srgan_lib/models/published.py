@@ -46,9 +46,15 @@ def from_published(state: dict, name: str = "state dict") -> RRDBNet:
     """
     for wrapper in WRAPPERS:
         state = state.get(wrapper, state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()):
         raise ModelError(f"{name}: holds no state dict, which maps names to tensors")
+    odd = next((key for key, value in state.items() if not plain(value)), None)
+    if odd is not None:
+        raise ModelError(f"{name}: {odd} is no plain tensor of finite numbers, of which weights are made")
     state = current_names(state)
+    unshuffled = {12: "x2", 48: "x1"}.get(state["conv_first.weight"].shape[1]) if getattr(state.get("conv_first.weight"), "ndim", 0) == 4 else None
+    if unshuffled:
+        raise ModelError(f"{name}: a pixel-unshuffle {unshuffled} network (as RealESRGAN_x2plus), which is not supported; take the x4 one and --scale 2")
     options = infer_options(state)
     with torch.device("meta"):  # compared before any memory is taken
         wanted = RRDBNet(**options).state_dict()
@@ -59,6 +65,12 @@ def from_published(state: dict, name: str = "state dict") -> RRDBNet:
     generator = RRDBNet(**options)
     generator.load_state_dict({key: value.float() for key, value in state.items()}, strict=True)
     return generator.eval()
+
+
+def plain(value: torch.Tensor) -> bool:
+    """Whether a tensor has a real, finite number in memory for each of its places, none of them shared."""
+    real = value.layout == torch.strided and not value.is_quantized and value.device.type == "cpu" and not value.is_complex()
+    return real and value.untyped_storage().nbytes() >= value.numel() * value.element_size() and bool(torch.isfinite(value.float()).all())
 
 
 def current_names(state: dict) -> dict:
