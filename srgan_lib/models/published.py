@@ -52,9 +52,10 @@ def from_published(state: dict, name: str = "state dict") -> RRDBNet:
     if odd is not None:
         raise ModelError(f"{name}: {odd} is no plain tensor of finite numbers, of which weights are made")
     state = current_names(state)
-    unshuffled = {12: "x2", 48: "x1"}.get(state["conv_first.weight"].shape[1]) if getattr(state.get("conv_first.weight"), "ndim", 0) == 4 else None
-    if unshuffled:
-        raise ModelError(f"{name}: a pixel-unshuffle {unshuffled} network (as RealESRGAN_x2plus), which is not supported; take the x4 one and --scale 2")
+    first = tuple(getattr(state.get("conv_first.weight"), "shape", ()))
+    if len(first) == 4 and first[1] in (12, 48):
+        raise ModelError(f"{name}: a pixel-unshuffle x{2 if first[1] == 12 else 1} network (as RealESRGAN_x2plus), which is not supported "
+                         f"(conv_first.weight {first} for {(first[0], 3, *first[2:])}); take the x4 one and --scale 2")
     options = infer_options(state)
     with torch.device("meta"):  # compared before any memory is taken
         wanted = RRDBNet(**options).state_dict()
