@@ -27,6 +27,7 @@ COMMANDS = {  # name: (module with add_arguments(parser) and run(arguments) -> e
 def main(arguments: list[str] | None = None) -> int:
     """Parse, run, and turn every expected error into one sentence and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    open_streams()
     parser = argparse.ArgumentParser("python -m srgan_lib", description="Train, judge and use super-resolution networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in COMMANDS.items():
@@ -38,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         refuse_empty(arguments)
-        return module.run(parsed)
+        code = module.run(parsed)
+        sys.stdout.flush()  # a full disk behind a redirected output is found here, not after the exit code
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -49,12 +52,28 @@ def main(arguments: list[str] | None = None) -> int:
         return explain(error)
 
 
+def open_streams() -> None:
+    """Closed standard streams become ones that take nothing, so that no file of ours gets their numbers; names print in any locale."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDONLY)  # the lowest free number, this one
+            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))
+            if number == 1:
+                sys.__stdout__ = open(number, "w", closefd=False)  # what is meant to arrive there fails
+        elif number and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def refuse_empty(arguments: list[str]) -> None:
     """Raise CourseError for an empty argument: as a path it would mean the folder that we happen to be in."""
     for before, argument in zip(["", *arguments], arguments):
         if not argument.strip() or argument.startswith("--") and argument.endswith("="):
             name = before if before.startswith("-") else argument.rstrip("=") if argument.strip() else "an argument"
-            raise CourseError(f"{name}: is empty; want a name or a path")
+            raise CourseError(f"{name}: is empty; was a variable not set?")
 
 
 def explain(error: Exception) -> int:

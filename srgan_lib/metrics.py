@@ -14,6 +14,7 @@ from skimage.metrics import structural_similarity
 from tqdm import tqdm
 
 from .data import shrink
+from .errors import ImageError
 from .images import Picture, crop_to_multiple, eight_bit, luma, open_picture, resize_bicubic, to_tensor
 from .niqe import fits, niqe
 
@@ -93,23 +94,26 @@ def baseline(name: str, lr: torch.Tensor, scale: int) -> torch.Tensor:
 
 
 def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, progress: bool = True,
-             degradation: str = "bicubic", perception: bool = False) -> list[dict]:
+             degradation: str = "bicubic", perception: bool = False, lr: dict | None = None, sr: dict | None = None) -> list[dict]:
     """Score a generator, or a baseline's name, on (name, HR source) pairs -> one row per picture: name, psnr, ssim, paper_ssim.
 
-    perception: niqe and bands too (see `perceived`), which takes half a second an image.
-
-    HR is cropped to a multiple of the scale, degraded, upscaled and compared under the protocol. degradation: "bicubic", or
-    "camera", whose damage to a picture is drawn from the picture's number. Raises DataError for another.
+    HR is cropped to a multiple of the scale, degraded, upscaled and compared under the protocol. A picture that cannot be
+    scored is a row with name and error. degradation: "bicubic", or "camera", whose damage to a picture is drawn from the
+    picture's number. perception: niqe and bands too (see `perceived`). lr: {name: source} of given LR pictures, taken in place
+    of degraded ones; sr: of finished results, which are scored as they are. Raises DataError for another degradation.
     """
-    from .upscaling import enlarge
     rows = []
     pictures = tqdm(list(pictures), "scoring", unit=" pictures", disable=not progress, leave=False, delay=1)
     for number, (name, source) in enumerate(pictures):
-        picture = source if isinstance(source, Picture) else open_picture(source)
-        hr = crop_to_multiple(to_tensor(picture.rgb), scale)
-        lr = shrink(hr, scale, degradation, number)
-        sr = baseline(generator, lr, scale) if isinstance(generator, str) else enlarge(lr, generator)
-        rows.append({"name": name, **scores(sr, hr, scale, picture.grey), **(perceived(sr, hr, scale, picture.grey) if perception else {})})
+        try:
+            picture = source if isinstance(source, Picture) else open_picture(source)
+            hr = crop_to_multiple(to_tensor(picture.rgb), scale)
+            if min(hr.shape[-2:]) < 2 * scale + 11:
+                raise ImageError(f"{picture.rgb.shape[1]} x {picture.rgb.shape[0]} pixels are too few to score at scale {scale}")
+            compare = _result(generator, name, hr, number, scale, degradation, lr, sr), hr, scale, picture.grey
+            rows.append({"name": name, **scores(*compare), **(perceived(*compare) if perception else {})})
+        except (ImageError, LookupError) as error:
+            rows.append({"name": name, "error": str(error.args[0])})
     return rows
 
 
@@ -119,11 +123,31 @@ def perceived(sr: torch.Tensor, hr: torch.Tensor, scale: int, grey: bool = False
     return {"niqe": niqe(levels) if fits(levels) else None, "bands": band_ratios(sr, hr, scale, grey)}
 
 
+def _result(generator, name: str, hr: torch.Tensor, number: int, scale: int, degradation: str, lr: dict | None, sr: dict | None) -> torch.Tensor:
+    """What is compared with an HR picture: a finished result, or what the generator makes of its LR version."""
+    from .upscaling import enlarge
+    if sr is not None:
+        return _given(sr, name, hr.shape[-2:], scale)
+    low = shrink(hr, scale, degradation, number) if lr is None else _given(lr, name, [side // scale for side in hr.shape[-2:]], 1)
+    return baseline(generator, low, scale) if isinstance(generator, str) else enlarge(low, generator)
+
+
+def _given(sources: dict, name: str, size, slack: int) -> torch.Tensor:
+    """The given picture of that name, less rows and columns that HR was cropped by (fewer than `slack`). Raises ImageError for another size."""
+    if name not in sources:
+        raise ImageError("no image of that name is given for it")
+    found = to_tensor(open_picture(sources[name]).rgb)
+    if any(not side <= got < side + slack for got, side in zip(found.shape[-2:], size)):
+        raise ImageError(f"the image given for it has {found.shape[-1]} x {found.shape[-2]} pixels, {size[1]} x {size[0]} are wanted")
+    return found[..., :size[0], :size[1]]
+
+
 def mean(rows: list[dict]) -> dict[str, float]:
-    """The mean of every numeric column of `evaluate`'s rows, None left out. Raises ValueError for an empty list."""
-    if not rows:
+    """The mean of every numeric column of `evaluate`'s rows that have no error, None left out. Raises ValueError where none is left."""
+    scored = [row for row in rows if "error" not in row]
+    if not scored:
         raise ValueError("no pictures were scored")
-    columns = {key: [row[key] for row in rows if row[key] is not None] for key in rows[0] if key != "name"}
+    columns = {key: [row[key] for row in scored if row[key] is not None] for key in scored[0] if key != "name"}
     return {key: np.mean(values, 0).tolist() for key, values in columns.items() if values}
 
 

@@ -5,8 +5,9 @@ written them, the texts that no run can know: `about`, `note`, `chosen` (how the
 """
 
 import json
+import re
 from dataclasses import asdict, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from statistics import pstdev
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from ..errors import PublishError
 from ..images import atomic_write
 from ..models import WEIGHTS, Generator, load_generator, shipped
 from ..training import COLAB, PAPER, TrainConfig, read_log
-from .tables import RESULTS, TEST_SETS, table
+from .tables import RESULTS, TEST_SETS, checked, is_number, table
 
 ABOUT = {"srresnet": "Stage 1 of SRGAN: trained on the content loss alone. It wins on PSNR and looks soft.",
          "srgan": "Stage 2 of SRGAN: trained on against a discriminator and a content loss. It looks sharper, invents texture, and loses PSNR.",
@@ -61,42 +62,63 @@ def gather(folder: str | Path, data: str | None = None) -> Release:
     data: what it was trained on, a sentence or a named set; by default what training.json says. Raises ModelError for
     weights that do not load, PublishError for records that cannot be read.
     """
+    if str(folder) == "":
+        raise PublishError("the name of the folder is empty; was a variable not set?")
     folder = WEIGHTS / folder if str(folder) in shipped() else Path(folder)
     run = (folder / "generator" / "model.safetensors").is_file()
     weights = folder / "generator" if run else folder
     generator, log = load_generator(weights), read_log(folder)
-    training = _read(folder / ("config.json" if run else "training.json"), {})
+    training = _read(folder / ("config.json" if run else "training.json"), {}, dict)
     if run and log:
-        training |= {"steps": log[-1]["step"], "minutes": round(log[-1]["seconds"] / 60, 1)}
+        training |= {"steps": log[-1]["step"], **({"minutes": round(log[-1]["seconds"] / 60, 1)} if is_number(log[-1].get("seconds")) else {})}
     if data:
         training["data"] = f"{data}: {DATASETS[data].repo} on the Hub; {DATASETS[data].licence}." if data in DATASETS else data
-    training |= {key: public_name(training[key]) for key in ("init", "vgg_weights") if key in training}
-    results = _read(folder / "results.json", [])
+    training |= {key: public_name(str(training[key])) for key in ("init", "vgg_weights") if key in training}
+    results = _read(folder / "results.json", [], (dict, list))
     results = results if isinstance(results, list) else [results]
     if folder.parent == WEIGHTS:
-        results = [record for record in _read(RESULTS, []) if record["model"] == folder.name]
-    return Release(weights, generator, training, log, results)
+        results = [record for record in _read(RESULTS, [], list) if record["model"] == folder.name]
+    return Release(weights, generator, training, [record for record in log if is_number(record.get("psnr", 0.0))], [checked(record, folder) for record in results])
 
 
 def public_name(name: str) -> str:
-    """A shipped name or Hub repo as it is; of a path on somebody's machine nothing but its last folder that says something."""
-    if name in ("", "auto", "random", *shipped()) or (name.count("/") == 1 and not Path(name).exists() and not name.startswith((".", "/"))):
+    """A shipped name or Hub repo as it is; of a path on somebody's machine nothing but its last folder that says something.
+
+    Paths of Windows are known by their drive or backslashes, wherever the card is written.
+    """
+    windows = "\\" in name or re.match(r"[A-Za-z]:", name) is not None
+    if name in ("", "auto", "random", *shipped()) or (not windows and name.count("/") == 1 and not Path(name).exists()
+                                                      and not name.startswith((".", "/", "~"))):
         return name
-    parts = [part for part in Path(name).parts if part not in ("generator", ".", "..", "/")]
+    path = PureWindowsPath(name) if windows else PurePosixPath(name)
+    parts = [part for part in path.parts if part not in ("generator", ".", "..", "/", "~", path.anchor, path.drive)]
     return parts[-1] if parts else "a folder"
 
 
-def _read(path: Path, otherwise):
+def _read(path: Path, otherwise, kind=object):
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except FileNotFoundError:
         return otherwise
     except ValueError as error:
         raise PublishError(f"{path}: not JSON ({error})") from None
+    if not isinstance(value, kind):
+        raise PublishError(f"{path}: not JSON of the kind that is wanted here")
+    return value
 
 
 def card(release: Release, name: str, code: str = "") -> str:
-    """The card in Markdown for a model called `name`; code: the address of the library, if it is known."""
+    """The card in Markdown for a model called `name`; code: the address of the library, if it is known.
+
+    Raises PublishError for a training record that holds what no run has.
+    """
+    try:
+        return _card(release, name, code)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise PublishError(f"{release.weights}: the record of its training is not as `train` writes it ({type(error).__name__}: {error})") from None
+
+
+def _card(release: Release, name: str, code: str) -> str:
     training = release.training
     stage, learnt = training.get("stage", ""), CLEAN if release.degradation == "bicubic" else CAMERA
     heads = {"How it was trained": trained(release), "How good it is": measured(release, name),

@@ -7,10 +7,10 @@ lines, `from srgan_lib.apps.demo import launch` and `launch()`; one of the kind 
 import argparse
 import html
 import os
+import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -27,12 +27,12 @@ from ..notes import collected
 from ..upscaling import Upscaler
 from ..upscaling.files import save
 from ..upscaling.tiles import seconds_per_pixel
+from .temporary import KEPT_SECONDS, sweep, temporary_folder  # noqa: F401
 
 MOST_BYTES, MOST_PIXELS = 32 * 2**20, 6_000_000  # of an upload; at x4 the result has 96 megapixels
 MOST_SECONDS = 300   # of computing for one picture
 MOST_WAITING = 10    # requests in the queue; the next one is refused
 MOST_VISITORS = 50   # whose pictures are held in memory; the oldest is forgotten
-KEPT_SECONDS = 600   # then a picture is forgotten and its result deleted
 PREVIEW = 1600       # longest side in the slider; the download has every pixel
 POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"  # the browser may ask nobody but this server
 INTRODUCTION = f"""# Enlarge a picture
@@ -48,13 +48,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until interrupted."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an orderly end, which deletes the temporary files
+    """Serve until interrupted; SIGTERM and SIGHUP are an orderly end, which deletes the temporary files."""
+    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {kind: signal.signal(kind, _end) for kind in kinds}
     try:
         launch(arguments.port, arguments.share, arguments.model)
+    except Ended:
+        for kind in kinds:
+            signal.signal(kind, signal.SIG_IGN)
+        shutil.rmtree(temporary_folder(), ignore_errors=True)
+        sys.stdout.flush()
+        os._exit(0)  # a thread that computes would be torn down under torch, which aborts the process
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
     return 0
+
+
+class Ended(BaseException):
+    """The process was asked to end."""
+
+
+def _end(*_) -> None:
+    raise Ended
 
 
 def launch(port: int | None = None, share: bool = False, models: Sequence[str] = (), **options):
@@ -207,31 +223,6 @@ class Private:
             await send(message)
 
         await self.app(scope, receive, with_policy)
-
-
-@lru_cache(maxsize=1)
-def temporary_folder() -> Path:
-    """Where this process keeps uploads and results: swept by a thread, deleted when the process ends. gradio is told."""
-    folder = tempfile.TemporaryDirectory(prefix="srgan-demo-", ignore_cleanup_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = folder.name
-
-    def sweep_now_and_then():
-        while True:
-            time.sleep(min(30, KEPT_SECONDS / 2))
-            sweep(Path(folder.name), KEPT_SECONDS)
-
-    threading.Thread(target=sweep_now_and_then, daemon=True).start()
-    return Path(folder.name)
-
-
-def sweep(folder: Path, seconds: float) -> None:
-    """Delete files, and folders that are empty, in which nothing has changed for so long."""
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before it
-        try:
-            if time.time() - path.stat().st_ctime > seconds:
-                path.rmdir() if path.is_dir() else path.unlink()
-        except OSError:  # not empty, or gone already
-            continue
 
 
 def _paragraph(sentence: str, notes: Sequence[str] = ()) -> str:

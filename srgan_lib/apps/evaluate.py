@@ -7,20 +7,25 @@ from pathlib import Path
 import torch
 
 from ..data import DEGRADATIONS, images
-from ..errors import ModelError
+from ..data.hub import listing
+from ..data.pairs import matched
+from ..errors import DataError, ModelError
 from ..figures import strip
 from ..images import crop_to_multiple, degrade, read_image, resize_bicubic, to_image, to_tensor, write_image
 from ..metrics import BASELINES, evaluate, mean
 from ..models import WEIGHTS, load_generator, shipped, usual_strength
 from ..upscaling import enlarge
 from ..upscaling.pictures import with_strength
-from .cards import shelf, write_card
+from .cards import public_name, shelf, write_card
 from .tables import PAPER, RESULTS, TEST_SETS, put_between_markers, summary, table, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help=f"shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, PSNR,GAN,ALPHA, or {', '.join(BASELINES)}")
     parser.add_argument("--data", help="named set or folder; the pictures are the HR ground truth")
+    parser.add_argument("--pairs", metavar="LR_FOLDER", help="the LR images of --data, enlarged in place of shrunk HR ones")
+    parser.add_argument("--sr", metavar="FOLDER", help="finished results of any program, scored as they are against --hr")
+    parser.add_argument("--hr", metavar="FOLDER", help="the ground truth of --sr")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="default: the model's, 4 for a baseline")
     parser.add_argument("--degradation", choices=DEGRADATIONS, default="bicubic", help="how LR is made: bicubic (the protocol), or camera")
     parser.add_argument("--strength", type=float, help="of a GAN: 0 to 1 (default: what it was released with)")
@@ -37,9 +42,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(table(records))
         restate(records)
         return 0
-    if not arguments.model or not arguments.data:
-        raise ModelError("evaluate: want --model and --data, or --all")
-    record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation, arguments.strength)
+    if bool(arguments.sr) != bool(arguments.hr) or (arguments.sr and (arguments.model or arguments.data or arguments.pairs)):
+        raise ModelError("evaluate: --sr and --hr belong together, and take the place of --model and --data")
+    if not arguments.sr and not (arguments.model and arguments.data):
+        raise ModelError("evaluate: want --model and --data, or --sr and --hr, or --all")
+    if arguments.sr:
+        record = score_results(arguments.sr, arguments.hr, arguments.scale or 4, arguments.degradation)
+    else:
+        record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation, arguments.pairs, arguments.strength)
     print_rows(record)
     if arguments.json:
         write_json(Path(arguments.json), record)
@@ -55,21 +65,48 @@ def contestants() -> dict[int, list[str]]:
     return found
 
 
-def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic",
+def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic", pairs: str | None = None,
           strength: float | None = None) -> dict:
-    """Evaluate a model's name on a set's name -> the record that `--json` writes."""
+    """Evaluate a model's name on a set's name -> the record that `--json` writes. pairs: where the LR images are, if they are given."""
     used = 1.0 if model in BASELINES else usual_strength(model) if strength is None else strength
     generator = model if model in BASELINES else load_generator(model, device or ("cuda" if torch.cuda.is_available() else "cpu"), used)
     own = 4 if isinstance(generator, str) else generator.scale
     if scale and not isinstance(generator, str) and scale != own:
         raise ModelError(f"{model}: enlarges by {own}, not by {scale}")
-    scale = scale or own
-    pictures = list(images(data, "test" if data in TEST_SETS else "valid" if data == "sample" else "train"))
-    rows = evaluate(generator, pictures, scale, degradation=degradation, perception=True)
-    bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale, degradation=degradation, perception=True)
+    scale, pictures = scale or own, truth(data)
+    given = {"perception": True} | ({"lr": partners(pictures, pairs)} if pairs else {})
+    rows = evaluate(generator, pictures, scale, degradation=degradation, **given)
+    bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale, degradation=degradation, **given)
     where = "cpu" if isinstance(generator, str) else next(generator.parameters()).device.type
-    return {"model": model, "data": data, "scale": scale, "degradation": degradation, "strength": used, "device": where, "torch": torch.__version__, "mean": mean(rows),
-            "images": rows, "bicubic": mean(bicubic)}
+    return {**record_of(model, data, scale, f"given LR of {public_name(pairs)}" if pairs else degradation, where, rows, bicubic), "strength": used}
+
+
+def score_results(sr: str, hr: str, scale: int, degradation: str = "bicubic") -> dict:
+    """Score finished results against their ground truth -> the record that `--json` writes."""
+    pictures = truth(hr)
+    found = partners(pictures, sr)
+    rows = evaluate("bicubic", pictures, scale, sr=found, perception=True)
+    return record_of(sr, hr, scale, degradation, "cpu", rows, evaluate("bicubic", pictures, scale, degradation=degradation, perception=True))
+
+
+def truth(data: str) -> list[tuple[str, object]]:
+    return list(images(data, "test" if data in TEST_SETS else "valid" if data == "sample" else "train"))
+
+
+def partners(pictures: list[tuple[str, object]], folder: str) -> dict[str, object]:
+    """{HR name: the source in `folder` that belongs to it}. Raises DataError where one has none, or several."""
+    found = dict(listing(folder, sort_out=False)[2]())
+    return {name: found[other] for name, other in matched([name for name, _ in pictures], [*found], folder).items()}
+
+
+def record_of(model: str, data: str, scale: int, degradation: str, device: str, rows: list[dict], bicubic: list[dict]) -> dict:
+    """What `--json` writes. Raises DataError where no image could be scored."""
+    wrong = [row for row in rows if "error" in row]
+    if len(wrong) == len(rows):
+        first = f"{wrong[0]['name']}: {wrong[0]['error']}" if wrong else "there is none"
+        raise DataError(f"{data}: no image could be scored ({first})")
+    return {"model": model, "data": data, "scale": scale, "degradation": degradation, "device": device, "torch": torch.__version__, "mean": mean(rows),
+            "images": rows, "bicubic": mean([row for row, other in zip(bicubic, rows) if "error" not in other])}
 
 
 def print_rows(record: dict) -> None:
@@ -80,7 +117,11 @@ def print_rows(record: dict) -> None:
     print(f"{'':{width}}{'PSNR dB':>9}{'SSIM':>9}{'paper SSIM':>12}{'NIQE':>8}")
     rows = [*record["images"], {"name": "mean", **record["mean"]}, {"name": "bicubic", **record["bicubic"]}]
     for row in rows:
-        print(f"{row['name']:{width}}{row['psnr']:9.3f}{row['ssim']:9.4f}{row['paper_ssim']:12.4f}" + (f"{row['niqe']:8.2f}" if row.get("niqe") else f"{'-':>8}"))
+        if "error" in row:
+            print(f"{row['name']:{width}}  left out: {row['error']}")
+            continue
+        natural = f"{row['niqe']:8.2f}" if row.get("niqe") else f"{'-':>8}"
+        print(f"{row['name']:{width}}{row['psnr']:9.3f}{row['ssim']:9.4f}{row['paper_ssim']:12.4f}{natural}")
     if bands := record["mean"].get("bands"):
         print(f"energy over the original's, by frequency from 1/8 to 1/2 cycle a pixel: {' '.join(f'{share:.2f}' for share in bands)}")
 

@@ -5,6 +5,7 @@ The graph takes "lr", float32 (N, 3, H, W) in [0, 1], and gives "sr", (N, 3, sca
 
 import argparse
 import logging
+import math
 import tempfile
 import warnings
 from contextlib import contextmanager, redirect_stdout
@@ -33,40 +34,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     target = Path(arguments.output or f"{Path(arguments.model).resolve().name}.onnx")
     generator = load_generator(arguments.model)
-    export_onnx(generator, target)
-    try:
-        worst = difference(generator, target)
-    except ImportError:
-        print(f"{target} ({target.stat().st_size / 1e6:.1f} MB); not checked, that needs onnxruntime")
-        return 0
-    if worst > TOLERANCE:
-        target.unlink()
-        raise PublishError(f"{target}: differs from PyTorch by {worst:.1e}, more than {TOLERANCE:g}; the file was deleted")
-    print(f"{target} ({target.stat().st_size / 1e6:.1f} MB), within {worst:.1e} of PyTorch at {len(SIZES)} sizes")
+    with tempfile.TemporaryDirectory() as folder:  # an earlier file stays until this one has been checked
+        packed = Path(folder) / "checked.onnx"
+        export_onnx(generator, packed)
+        said = checked(generator, packed, target)
+        place(packed, target)
+    print(f"{target} ({target.stat().st_size / 1e6:.1f} MB){said}")
     return 0
+
+
+def checked(generator: Generator, packed: Path, target: Path) -> str:
+    """What the check found, for people. Raises PublishError where the file differs from PyTorch, or gives what is no number."""
+    try:
+        worst = difference(generator, packed)
+    except ImportError:
+        return "; not checked, that needs onnxruntime"
+    if not worst <= TOLERANCE:  # nan too
+        raise PublishError(f"{target}: differs from PyTorch by {worst:.1e}, more than {TOLERANCE:g}; it was not written")
+    return f", within {worst:.1e} of PyTorch at {len(SIZES)} sizes"
+
+
+def place(packed: Path, target: str | Path) -> None:
+    """Copy a finished file to where it belongs, whole or not at all."""
+    try:
+        atomic_write(target, lambda file: file.write(packed.read_bytes()))
+    except OSError as error:
+        raise PublishError(f"{target}: cannot be written ({error.strerror or error})") from None
 
 
 def export_onnx(generator: Generator, target: str | Path) -> None:
     """Write `target` whole or not at all. Raises PublishError where onnx or onnxscript is missing, or the file cannot be written."""
     try:
         import onnx
-        import onnxscript  # noqa: F401
+        import onnxscript
     except ImportError as error:
         raise PublishError(f"export needs {error.name}, which is not installed: pip install onnx onnxscript onnxruntime") from None
     network, example = plain(generator), torch.rand(2, 3, 24, 32)
     free = {0: torch.export.Dim("pictures"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / "network.onnx"
-        with quiet():
-            torch.onnx.export(network, (example,), packed, dynamo=True, opset_version=OPSET, input_names=["lr"], output_names=["sr"],
-                              dynamic_shapes=(free,), external_data=False, verbose=False)
+        try:
+            with quiet():
+                torch.onnx.export(network, (example,), packed, dynamo=True, opset_version=OPSET, input_names=["lr"], output_names=["sr"],
+                                  dynamic_shapes=(free,), external_data=False, verbose=False)
+        except Exception as error:  # the exporter's own types, and AttributeError or TypeError of an onnxscript that does not fit torch
+            raise PublishError(f"the exporter failed ({type(error).__name__}) with onnx {onnx.__version__}, onnxscript "
+                               f"{getattr(onnxscript, '__version__', '?')} and torch {torch.__version__}; pip install -U onnx onnxscript") from None
         model = onnx.load(packed)
         for node in model.graph.node:
             del node.metadata_props[:]  # the names of our classes and the lines of our files are nothing to who reads it
-        try:
-            atomic_write(target, lambda file: file.write(model.SerializeToString()))
-        except OSError as error:
-            raise PublishError(f"{target}: cannot be written ({error.strerror or error})") from None
+        onnx.save(model, packed)
+        place(packed, target)
 
 
 def plain(generator: Generator) -> nn.Module:
@@ -101,7 +119,8 @@ def difference(generator: Generator, path: str | Path, sizes=SIZES) -> float:
     for height, width in sizes:
         lr = torch.rand(1, 3, height, width, generator=random)
         sr, = session.run(None, {"lr": lr.numpy()})
-        worst = max(worst, (torch.from_numpy(sr) - generator.cpu()(lr)).abs().max().item())
+        found = (torch.from_numpy(sr) - generator.cpu()(lr)).abs().max().item()
+        worst = max(worst, found if math.isfinite(found) else math.inf)  # max(0, nan) would be 0
     return worst
 
 

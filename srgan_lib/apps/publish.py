@@ -9,8 +9,10 @@ from pathlib import Path
 from ..data.hub import probe
 from ..errors import DataError, PublishError
 from .cards import card, gather
+from .tables import between_markers
 
 WEIGHT_FILES = ("config.json", "model.safetensors")
+CARD = "srgan card"  # what stands between these markers of a card is ours, the rest its owner's
 REFUSALS = {401: "the token is not valid; log in anew with `hf auth login`", 403: "this token may not write there",
             404: "there is no such account, or this token may not write there", 409: "somebody is writing to it; try again",
             413: "the file is too large", 429: "too many requests; wait five minutes"}
@@ -43,6 +45,8 @@ def push_to_hub(folder: str | Path, repo: str, private: bool = False, data: str 
             sizes = "\n".join(f"{path.name} ({path.stat().st_size:,} bytes)" for path in files)
             return f"{(Path(staging) / 'README.md').read_text()}\nwould be published as {repo}:\n{sizes}"
         api = _logged_in(repo)
+        keep_card(api, repo, Path(staging))
+        files = sorted(Path(staging).iterdir())
         commit = _send(api, repo, private, Path(staging), Path(folder).name)
         _read_back(api, repo, commit.oid, files)
     return commit.commit_url
@@ -53,12 +57,38 @@ def stage(folder: str | Path, repo: str, data: str | None, staging: Path) -> lis
     release = gather(folder, data)
     for name in WEIGHT_FILES:
         shutil.copyfile(release.weights / name, staging / name)
-    (staging / "README.md").write_text(card(release, repo, _code()))
+    front, body = card(release, repo, _code()).split("\n---\n", 1)
+    (staging / "README.md").write_text(f"{front}\n---\n<!-- {CARD} -->\n{body.rstrip()}\n<!-- /{CARD} -->\n", errors="backslashreplace")
     if release.training:
         (staging / "training.json").write_text(json.dumps(release.training, indent=1) + "\n")
     if release.log:
         (staging / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in release.log))
     return sorted(staging.iterdir())
+
+
+def keep_card(api, repo: str, staging: Path) -> None:
+    """Where the Hub has a card already, change only what stands between our markers in it; without markers it stays as it is.
+
+    So licence, front matter and whatever somebody has written by hand are theirs. Raises PublishError where it cannot be read.
+    """
+    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+    card = staging / "README.md"
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            there = Path(api.hf_hub_download(repo, card.name, local_dir=folder)).read_text()
+    except (EntryNotFoundError, RepositoryNotFoundError):
+        return
+    except Exception as error:
+        raise PublishError(f"{repo}: the card that is there cannot be read ({_reason(error)}); nothing was published") from None
+    new = card.read_text()
+    for marker in (CARD, "results"):  # cards of earlier versions have the second alone
+        text = new.partition(f"<!-- {marker} -->\n")[2].partition(f"\n<!-- /{marker} -->")[0]
+        changed = between_markers(there, text, marker)
+        if changed is not None:
+            card.write_text(changed)
+            return
+    print(f"note: the card of {repo} was written by hand and stays as it is; <!-- {CARD} --> and <!-- /{CARD} --> in it say where ours may stand")
+    card.unlink()
 
 
 def _code() -> str:

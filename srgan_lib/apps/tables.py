@@ -1,9 +1,10 @@
 """Records and the tables made of them: what `evaluate` writes, and what README and model cards show."""
 
 import json
+import math
 from pathlib import Path
 
-from ..errors import CourseError
+from ..errors import CourseError, PublishError
 from ..images import atomic_write
 from ..models import WEIGHTS
 
@@ -16,11 +17,20 @@ PAPER = {  # Ledig et al. 2017, table 2, x4: PSNR and its own SSIM on Set5 and S
 
 
 def write_json(path: Path, value) -> None:
-    text = json.dumps(value, indent=1).encode()
+    """Write a record as JSON, whole or not at all; "inf" and "nan" as texts, since JSON has no such numbers."""
+    text = json.dumps(_in_json(value), indent=1, allow_nan=False).encode()
     try:
         atomic_write(path, lambda file: file.write(text + b"\n"))
     except OSError as error:
         raise CourseError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _in_json(value):
+    if isinstance(value, dict):
+        return {key: _in_json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_in_json(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(records: list[dict]) -> str:
@@ -32,7 +42,7 @@ def _of_scale(scale: int, records: list[dict]) -> str:
     means = {(record["model"], record["data"]): record["mean"] for record in records if record["scale"] == scale}
     lines = [f"| x{scale}, luma | Set5 PSNR | SSIM | paper's SSIM | NIQE | Set14 PSNR | SSIM | paper's SSIM | NIQE |", "|---" * 9 + "|"]
     for model in dict.fromkeys(model for model, _ in means):
-        cells = [f"{mean['psnr']:.2f} | {mean['ssim']:.4f} | {mean['paper_ssim']:.4f} | {mean['niqe']:.2f}" for mean in (means[model, data] for data in TEST_SETS)]
+        cells = [f"{float(mean['psnr']):.2f} | {mean['ssim']:.4f} | {mean['paper_ssim']:.4f} | {natural(mean)}" for mean in (means[model, data] for data in TEST_SETS)]
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
         if model in PAPER and scale == 4:
             cells = [f"{psnr:.2f} | - | {ssim:.4f} | -" for psnr, ssim in PAPER[model]]
@@ -41,14 +51,17 @@ def _of_scale(scale: int, records: list[dict]) -> str:
 
 
 def put_between_markers(path: Path, text: str, marker: str = "results") -> bool:
-    """Replace what stands between `<!-- results -->` and `<!-- /results -->` -> whether the markers were there."""
-    begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
-    if not path.is_file() or begin not in path.read_text():
+    """Replace what stands between `<!-- results -->` and `<!-- /results -->` in a file -> whether the markers were there."""
+    changed = between_markers(path.read_text(), text, marker) if path.is_file() else None
+    if changed is None:
         return False
-    before, rest = path.read_text().split(begin, 1)
-    changed = f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}"
     atomic_write(path, lambda file: file.write(changed.encode()))
     return True
+
+
+def natural(mean: dict) -> str:
+    """NIQE of a record's means; "-" in one that lacks it."""
+    return f"{mean['niqe']:.2f}" if "niqe" in mean else "-"
 
 
 def summary(records: list[dict]) -> str:
@@ -59,3 +72,27 @@ def summary(records: list[dict]) -> str:
         cells = [f"{means[model, data]['psnr']:.2f} | {PAPER[model][number][0]:.2f} | {means[model, data]['niqe']:.2f}" for number, data in enumerate(TEST_SETS)]
         lines.append(f"| {model} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def between_markers(whole: str, text: str, marker: str) -> str | None:
+    """A text with `text` between its markers; None where it lacks one of them."""
+    begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+    before, found, rest = whole.partition(begin)
+    old, closed, after = rest.partition(end)
+    return f"{before}{begin}\n{text}\n{end}{after}" if found and closed else None
+
+
+def is_number(value) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def checked(record, folder: Path) -> dict:
+    """One of evaluate's records, its "inf" a number again. Raises PublishError for anything else."""
+    try:
+        means = {key: record[key] | {name: float(record[key][name]) for name in ("psnr", "ssim", "paper_ssim")} for key in ("mean", "bicubic")}
+        rows = [row | {"psnr": float(row["psnr"])} for row in record.get("images", []) if "error" not in row]
+        if any(math.isnan(value) for one in means.values() for value in one.values() if isinstance(value, float)):
+            raise ValueError("a mean is NaN")
+        return record | means | {"images": rows, "data": str(record["data"])}
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise PublishError(f"{folder / 'results.json'}: holds no record as `evaluate --json` writes it ({type(error).__name__}: {error})") from None

@@ -17,12 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", choices=("srresnet", "srgan"), default="srresnet")
     parser.add_argument("--profile", choices=("tiny", "live", "colab", "paper"), default="colab")
     parser.add_argument("--valid", help="held-out pictures (default: the named set's own valid split, if it has one)")
+    parser.add_argument("--pairs", metavar="LR_FOLDER", help="folder or archive with the LR images of --data, used instead of shrunk ones")
     parser.add_argument("--limit", type=int, help="take the first N pictures only")
     parser.add_argument("--init", help="generator to start from: shipped name, folder or Hub repo (stage 2 wants one)")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of the config")
     parser.add_argument("--backup", help="second folder that receives each checkpoint, such as a mounted Drive")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"))
-    parser.add_argument("--accept-changes", action="store_true", help="go on in a folder whose config differs")
+    parser.add_argument("--accept-changes", action="store_true", help="go on in a folder whose config or data differ")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -37,9 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
         print("config: " + ", ".join(f"{name}={value}" for name, value in asdict(config).items() if value not in ("", 0.0)))
         if arguments.stage == "srgan" and not config.init:
             print("note: stage 2 starts from random weights; --init RUN/generator starts it from stage 1", file=sys.stderr)
-    bank = open_bank(arguments.data, "train", arguments.limit, progress=main_process)
+    bank = open_bank(arguments.data, "train", arguments.limit, progress=main_process, pairs=arguments.pairs)
     if main_process:
-        print(f"data: {len(bank)} pictures; the run looks at every pixel {epochs(bank, config):.3g} times on average")
+        print(data_line(bank, config))
     valid = _validation(arguments, main_process)
     records = train(config, bank, arguments.run, valid, arguments.backup, arguments.device, arguments.accept_changes)
     with tqdm(total=config.steps, unit="step", disable=not main_process or None, smoothing=0.05) as bar:
@@ -53,8 +54,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def epochs(bank, config) -> float:
-    """How often a run of config.steps sees each pixel of the bank, on average."""
-    return config.steps * config.batch * config.hr_size**2 * 3 / len(bank.pixels)
+    """How often a run of config.steps sees each pixel of the images that are large enough, on average."""
+    pixels = sum(bank.sizes[i][0] * bank.sizes[i][1] for i in bank.usable(config.hr_size, config.scale)[0])
+    return config.steps * config.batch * config.hr_size**2 / pixels
+
+
+def data_line(bank, config) -> str:
+    """What the run is made of: how many images, how many of them are too small, how often each pixel is seen."""
+    small = len(bank) - len(bank.usable(config.hr_size, config.scale)[0])
+    unused = f", {small} of them smaller than {config.hr_size} x {config.hr_size} and never used" if small else ""
+    return f"data: {len(bank)} pictures{unused}; the run looks at every pixel{' of the others' * bool(small)} {epochs(bank, config):.3g} times on average"
 
 
 def _validation(arguments, progress: bool):

@@ -1,5 +1,6 @@
 """The image bank and the random patches: every picture decoded once, every batch a pure function of (seed, step)."""
 
+import glob
 import hashlib
 import json
 import os
@@ -13,8 +14,11 @@ from tqdm import tqdm
 
 from ..errors import DataError, ImageError
 from ..images import mirror, read_image, resize_levels
+from .colours import photometric
 from .degradation import REACH, damaged_patches
-from .hub import cache_folder, listing
+from .locks import hold, release, sweep
+
+BLOCK, BLOCKS = 4096, 64  # bytes of a fingerprint's samples, and how many
 
 
 class ImageBank:
@@ -28,7 +32,7 @@ class ImageBank:
         path = Path(path)
         try:
             index = json.loads(path.with_suffix(".json").read_text())
-            self.names, self.sizes = index["names"], [tuple(size) for size in index["sizes"]]
+            self.names, self.sizes = _checked(index["names"], index["sizes"])
             self.pixels = np.memmap(path.with_suffix(".bin"), np.uint8, "r")
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise DataError(f"{path}: no usable image bank ({error})") from None
@@ -36,7 +40,8 @@ class ImageBank:
         self.offsets = np.concatenate([[0], np.cumsum(counts)])
         if len(self.pixels) != self.offsets[-1]:
             raise DataError(f"{path}: {len(self.pixels)} bytes where the index promises {self.offsets[-1]}; delete both files")
-        self.shares = self.offsets[1:] / self.offsets[-1]  # cumulative: a picture is drawn in proportion to its pixels
+        self.source, self.limit, self.lr = path.name, None, None  # lr: a bank of the LR pictures, where they are given
+        self.drawn: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         self.on_device: torch.Tensor | None = None
 
     def __len__(self) -> int:
@@ -50,7 +55,39 @@ class ImageBank:
         device = torch.device(device)
         if device.type == "cuda" and len(self.pixels) < torch.cuda.mem_get_info(device)[0] / 2:
             self.on_device = torch.from_numpy(np.memmap(self.pixels.filename, np.uint8, "c")).to(device)  # torch warns of "r"
+        if self.lr:
+            self.lr.to(device)
         return self
+
+    def usable(self, size: int, scale: int) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the pictures that hold a patch of size x size at multiples of the scale, and their cumulative share of the pixels.
+
+        Raises DataError where there is none, and where a given LR picture is not its HR divided by the scale.
+        """
+        if (size, scale) not in self.drawn:
+            sides = np.array(self.sizes)
+            numbers = np.flatnonzero((sides // scale * scale >= size).all(1))
+            if not len(numbers):
+                raise DataError(f"no picture is as large as a patch of {size} x {size} pixels; lower hr_size or use larger pictures")
+            for name, (height, width), small in zip(self.names, self.sizes, self.lr.sizes if self.lr else ()):
+                if small != (height // scale, width // scale):
+                    raise DataError(f"{self.lr.source}: the LR of {name} has {small[1]} x {small[0]} pixels; at scale {scale} its HR, {width} x {height}, "
+                                    f"wants {width // scale} x {height // scale}")
+            pixels = np.cumsum(sides[numbers].prod(1))
+            self.drawn[size, scale] = numbers, pixels / pixels[-1]
+        return self.drawn[size, scale]
+
+    def identity(self) -> dict:
+        """What a run on this bank is made of: where from, how many, and a fingerprint of names, sizes and a sample of the pixels."""
+        known = {"data": self.source, "limit": self.limit, "pictures": len(self), "fingerprint": self._fingerprint()}
+        return {**known, "pairs": self.lr.source} if self.lr else known
+
+    def _fingerprint(self) -> str:
+        print_ = hashlib.sha256(json.dumps([self.names, self.sizes]).encode())
+        for at in np.linspace(0, max(len(self.pixels) - BLOCK, 0), BLOCKS).astype(int):
+            print_.update(self.pixels[at:at + BLOCK].tobytes())
+        print_.update(self.lr._fingerprint().encode() if self.lr else b"")
+        return print_.hexdigest()
 
     @classmethod
     def build(cls, pictures: Iterable[tuple[str, object]], path: str | Path, total: int | None = None,
@@ -61,8 +98,9 @@ class ImageBank:
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        names, sizes = [], []
+        sweep(path.parent, f".{glob.escape(path.name)}.*.part")
+        partial, index = (path.with_name(f".{path.name}.{os.getpid()}{kind}.part") for kind in ("", ".json"))
+        names, sizes, held = [], [], hold(partial)
         try:
             with open(partial, "wb") as file:
                 for name, source in tqdm(pictures, "decoding", total, unit=" pictures", disable=not progress, delay=1):
@@ -78,12 +116,23 @@ class ImageBank:
             if not names:
                 raise DataError(f"{path.stem}: no pictures in it")
             os.replace(partial, path.with_suffix(".bin"))
-            index = path.with_name(f".{path.name}.{os.getpid()}.json")
             index.write_text(json.dumps({"names": names, "sizes": sizes}))
             os.replace(index, path.with_suffix(".json"))
         finally:
+            release(held)
             partial.unlink(missing_ok=True)
+            index.unlink(missing_ok=True)
         return cls(path)
+
+
+def _checked(names, sizes) -> tuple[list[str], list[tuple[int, int]]]:
+    """An index's columns. Raises ValueError or TypeError for any that no bank could have."""
+    sizes = [(height, width) for height, width in sizes]
+    if not names or len(names) != len(sizes) or not all(isinstance(name, str) for name in names):
+        raise ValueError("names and sizes do not belong together")
+    if not all(type(side) is int and 0 < side < 2**31 for size in sizes for side in size):
+        raise ValueError("it holds sizes that no picture has")
+    return names, sizes
 
 
 def _check_room(folder: Path, need: int, reserve: int = 200_000_000) -> None:
@@ -92,25 +141,13 @@ def _check_room(folder: Path, need: int, reserve: int = 200_000_000) -> None:
         raise DataError(f"{folder}: disk nearly full ({free / 1e9:.1f} GB free); free some, or name fewer pictures with limit=N")
 
 
-def open_bank(source: str, split: str = "train", limit: int | None = None, progress: bool = True) -> ImageBank:
-    """The bank of a named set, folder, archive or hf:// address, built on first use in the cache and reused after.
-
-    It is keyed by what the source is (repo, commit, file, limit; or path, size and time), not by hashing gigabytes.
-    """
-    key, count, pictures = listing(source, split, limit)
-    slug = "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(str(source)).name)[:40]
-    path = cache_folder() / "banks" / f"{slug}-{split}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    if path.with_suffix(".json").is_file():
-        return ImageBank(path)
-    return ImageBank.build(pictures(), path, count, progress)
-
-
 def patches(bank: ImageBank, step: int, config, rank: int = 0, world: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     """The batch of one training step -> lr (N, 3, hr_size / scale, ...), hr (N, 3, hr_size, hr_size), float32 in [0, 1].
 
     A pure function of (config.seed, step): the global batch of config.batch patches is drawn, and a rank takes its slice.
     The LR patch equals the crop of the LR picture exactly: it is shrunk together with the margin that the kernel reaches.
     With degradation "camera" each patch has a random damage of its own (see degradation.py).
+    A bank with given LR pictures is cut in both. Pictures smaller than a patch are never drawn, the others by their pixels.
     Fields used: seed, scale, batch, hr_size, min_detail, flips, degradation, photometric. Raises DataError when no picture is large enough.
     """
     random = np.random.default_rng([config.seed, step])
@@ -120,20 +157,19 @@ def patches(bank: ImageBank, step: int, config, rank: int = 0, world: int = 1) -
     randoms = None
     if config.degradation == "camera":
         randoms = [np.random.default_rng([config.seed, step, k, 2]) for k in range(share.start, share.stop)]
-    lr, hr = cut(bank, places[share], turns[share], config.scale, config.hr_size, randoms)
+    if bank.lr:
+        lr, hr = cut_pairs(bank, places[share], turns[share], config.scale, config.hr_size)
+    else:
+        lr, hr = cut(bank, places[share], turns[share], config.scale, config.hr_size, randoms)
     return photometric(lr, hr, config, step, rank) if config.photometric else (lr, hr)
 
 
 def _place(bank: ImageBank, random: np.random.Generator, config) -> tuple[int, int, int]:
     """(picture, y, x) of one patch, at a multiple of the scale; nearly flat places are drawn again, up to 8 times."""
     scale, size = config.scale, config.hr_size
-    for _ in range(1000):
-        i = int(np.searchsorted(bank.shares, random.random(), side="right"))
-        height, width = (side // scale * scale for side in bank.sizes[i])
-        if height >= size and width >= size:
-            break
-    else:
-        raise DataError(f"no picture is as large as a patch of {size} x {size} pixels; lower hr_size or use larger pictures")
+    numbers, shares = bank.usable(size, scale)
+    i = int(numbers[np.searchsorted(shares, random.random(), side="right")])
+    height, width = (side // scale * scale for side in bank.sizes[i])
     for _ in range(8):
         y = int(random.integers(0, (height - size) // scale + 1)) * scale
         x = int(random.integers(0, (width - size) // scale + 1)) * scale
@@ -154,6 +190,14 @@ def cut(bank: ImageBank, places, turns, scale: int, size: int, randoms=None) -> 
     lr = damaged_patches(x, scale, randoms) if randoms else resize_levels(resize_levels(x.float(), -2, 1 / scale, scale), -1, 1 / scale, scale)
     lr, hr = lr[..., reach:-reach, reach:-reach], x[..., margin:-margin, margin:-margin]
     return tuple(_turn(part, turns).float() / 255 for part in (lr, hr))
+
+
+def cut_pairs(bank: ImageBank, places, turns, scale: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut the same places out of HR and the given LR, and turn them alike."""
+    small = [(i, y // scale, x // scale) for i, y, x in places]
+    parts = [(bank.lr, small, 1, size // scale), (bank, places, scale, size)]
+    cut_out = [(_gather_on_device if one.on_device is not None else _gather)(one, where, 0, step, side).permute(0, 3, 1, 2) for one, where, step, side in parts]
+    return tuple(_turn(part, turns).float() / 255 for part in cut_out)
 
 
 def _window(bank: ImageBank, place, margin: int, scale: int, size: int):
@@ -194,23 +238,3 @@ def _turn(x: torch.Tensor, turns) -> torch.Tensor:
     for k, t in enumerate(turns):
         out[k] = np.rot90(source[k, ..., ::-1] if t >= 4 else source[k], t % 4, (-2, -1))
     return torch.from_numpy(out)
-
-
-def photometric(lr, hr, config, step: int, rank: int = 0):
-    """Brightness, darkening (gamma) and saturation with probability config.photometric each, the same for LR and HR.
-
-    A pure function of (config.seed, step, rank); values stay in [0, 1].
-    """
-    random = np.random.default_rng([config.seed, step, rank, 1])
-
-    def amounts(low, high):
-        drawn = np.where(random.random(len(hr)) < config.photometric, random.uniform(low, high, len(hr)), 1.0)
-        return torch.tensor(drawn, dtype=hr.dtype, device=hr.device).view(-1, 1, 1, 1)
-
-    gain, gamma, colour = amounts(0.6, 1.0), amounts(0.7, 1.4), amounts(0.5, 1.3)
-    return tuple(_saturate((picture * gain) ** gamma, colour).clamp(0, 1) for picture in (lr, hr))
-
-
-def _saturate(picture, amount):
-    grey = picture.mean(1, keepdim=True)
-    return grey + (picture - grey) * amount

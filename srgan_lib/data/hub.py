@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
-from ..images import SUFFIXES
 from .archives import pictures_in, zip_members
+from .folders import pictures_below, sample_of
 
 BLOCK = 2**16  # bytes read ahead when members are read by range: small, or a few pictures cost many megabytes
 
@@ -54,7 +54,15 @@ Pictures = Callable[[], Iterator[tuple[str, object]]]
 
 def cache_folder() -> Path:
     """Where banks are kept: SRGAN_CACHE, else ~/.cache/srgan."""
-    return Path(os.environ.get("SRGAN_CACHE") or Path.home() / ".cache" / "srgan")
+    return Path(os.environ["SRGAN_CACHE"]) if os.environ.get("SRGAN_CACHE") else at_home("~") / ".cache" / "srgan"
+
+
+def at_home(name: str) -> Path:
+    """A path with its ~ replaced. Raises DataError for a user that this machine does not know."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise DataError(f"{name}: this machine knows no home folder of that user") from None
 
 
 def images(name: str, split: str = "train", limit: int | None = None) -> Iterator[tuple[str, object]]:
@@ -67,30 +75,48 @@ def images(name: str, split: str = "train", limit: int | None = None) -> Iterato
     return listing(name, split, limit)[2]()
 
 
-def listing(source: str, split: str = "train", limit: int | None = None) -> tuple[str, int | None, Pictures]:
-    """-> (key that changes when the content does, number of pictures if known, function that yields them)."""
+def listing(source: str, split: str = "train", limit: int | None = None, sort_out: bool = True) -> tuple[str, int | None, Pictures]:
+    """-> (key that changes when the content does, number of pictures if known, function that yields them).
+
+    sort_out: where HR and LR stand side by side, HR alone (see pairs.py).
+    """
     source = str(source)
     if not source.strip():
-        raise DataError("the name of the data is empty; want a named set, a folder or an archive")
+        raise DataError("the name of the data is empty; was a variable not set?")
+    if limit is not None and limit < 1:
+        raise DataError(f"limit {limit}: want 1 or more pictures")
     if source == "sample":
         return _sample(split, limit)
     if source in DATASETS:
         return _named(source, split, limit)
-    if source.startswith("hf://datasets/"):
-        owner, repo, file = (source.removeprefix("hf://datasets/").split("/", 2) + ["", ""])[:3]
-        if not file:
-            raise DataError(f"{source}: want hf://datasets/OWNER/REPO/FILE.zip")
-        repo, _, revision = repo.partition("@")
-        return _on_hub(f"{owner}/{repo}", revision or "main", file, limit)
-    path = Path(source).expanduser()
+    if source.startswith("hf://"):
+        return _address(source, limit)
+    path = at_home(source)
     if path.is_dir():
-        return _folder(path, limit)
+        return pictures_below(path, limit, sort_out)
     if path.is_file():
         stat = path.stat()
-        return f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}:{limit}", limit, lambda: pictures_in(path, str(path), limit)
+        key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}:{sample_of(path, 64)}:{limit}:{sort_out}"
+        return key, limit, lambda: pictures_in(path, str(path), limit, sort_out)
     nearest = difflib.get_close_matches(source, [*DATASETS, "sample"], 1)
     raise DataError(f"{source}: no such data set, folder or archive{f'; did you mean {nearest[0]}?' if nearest else ''} "
                     f"(known sets: sample, {', '.join(DATASETS)})")
+
+
+def _address(source: str, limit: int | None):
+    """hf://datasets/OWNER/REPO[@REVISION]/FILE; a part that would leave the repo, or that no repo is called by, is refused."""
+    from huggingface_hub.utils import validate_repo_id
+    parts = source.removeprefix("hf://datasets/").split("/")
+    repo, _, revision = "/".join(parts[:2]).partition("@")
+    try:
+        if not source.startswith("hf://datasets/") or len(parts) < 3 or "" in parts:
+            raise ValueError("it names no file")
+        if {".", ".."} & {*parts, *revision.split("/")} or "\\" in source or "*" in source:
+            raise ValueError("a part of it leads elsewhere")
+        validate_repo_id(repo)
+    except ValueError as error:
+        raise DataError(f"{source}: want hf://datasets/OWNER/REPO/FILE.zip ({str(error).splitlines()[0][:100]})") from None
+    return _on_hub(repo, revision or "main", "/".join(parts[2:]), limit)
 
 
 def _sample(split: str, limit: int | None):
@@ -100,19 +126,11 @@ def _sample(split: str, limit: int | None):
     return f"sample:{split}:{limit}", len(names), lambda: ((name, folder / name) for name in names)
 
 
-def _folder(folder: Path, limit: int | None):
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file())[:limit]
-    if not paths:
-        raise DataError(f"{folder}: no pictures in this folder ({', '.join(SUFFIXES)} are looked for)")
-    stamp = sum(p.stat().st_mtime_ns + p.stat().st_size for p in paths)
-    return f"{folder.resolve()}:{len(paths)}:{stamp}", len(paths), lambda: ((str(p.relative_to(folder)), p) for p in paths)
-
-
 def _named(name: str, split: str, limit: int | None):
     data = DATASETS[name]
     local = Path(os.environ.get("SRGAN_DEV_DATA", "")) / "benchmarks" / name.capitalize() / "HR"
     if local.is_dir() and os.environ.get("SRGAN_DEV_DATA"):
-        return _folder(local, limit)  # the same files, without a Hub
+        return pictures_below(local, limit)  # the same files, without a Hub
     if split not in data.files:
         if list(data.files) != ["test"]:
             raise DataError(f"{name}: has no split {split!r}, only {', '.join(data.files)}")

@@ -57,9 +57,9 @@ def main(submission: str, out: str) -> None:
     """Grade the one notebook or script in the submission's folder, and write results.json whatever happens."""
     import tempfile
 
+    from ..errors import CourseError
     from .collect import collect
     from .grade import grade
-    from ..errors import CourseError
     with tempfile.TemporaryDirectory() as unpacked:
         try:
             files = list(collect([submission], Path(unpacked)).files)

@@ -21,6 +21,7 @@ from .sandbox import BUILT, TURN
 
 __all__ = ["EXERCISES", "Exercise", "Failed", "Evidence", "Trial", "Result", "attempt", "copied", "exercise", "in_this_process"]
 
+
 class Failed(Exception):
     """The end of an exercise: what was wrong, and the name of the mistake where it is known."""
 

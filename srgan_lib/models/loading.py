@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ..errors import ModelError
 from .mixed import Mixed
 from .networks import ARCHITECTURES, Generator
-from .published import load_published
+from .published import differences, load_published
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -27,8 +28,11 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
     Also a published ESRGAN file (.pth or .safetensors), or PSNR,GAN,ALPHA: two of these, interpolated. Only tensors are read,
     strictly. strength: of a GAN, from 0 (the image of the generator that it started from) to 1 (its own image alone); between
     them both run and their images are mixed. `usual_strength` tells which one a GAN was released with. Raises ModelError for
-    an unknown name (with the nearest known one), an unreachable Hub, missing files, or weights of another architecture.
+    an unknown name (with the nearest known one), an unreachable Hub, missing files, weights of another architecture, or
+    weights that are NaN or infinite.
     """
+    if not str(name).strip():
+        raise ModelError("the name of the model is empty; was a variable not set?")
     strength = _share(strength, "strength", "the generator that it started from", "the GAN alone")
     if strength < 1:
         start = _record(name).get("init")
@@ -36,20 +40,18 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
             raise ModelError(f"{name}: strength is for a GAN with a record of the generator that it started from; this one has none")
         base = load_generator(start, device)
         return Mixed(base, load_generator(name, device), strength).eval() if strength else base
-    if str(name).count(",") == 2 or str(name).endswith((".pth", ".safetensors")):
+    if not Path(name).is_dir() and (str(name).count(",") == 2 or str(name).endswith((".pth", ".safetensors"))):
         return (interpolate(*str(name).split(",")) if "," in str(name) else load_published(name)).to(device)
     folder = _locate(str(name))
     try:
-        config = _read_config(folder / "config.json")
-        architecture = ARCHITECTURES[config.pop("architecture", "SRResNet")]
-        generator = architecture(**config)
+        generator = _build(folder)
         generator.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
-    except KeyError as error:
-        raise ModelError(f"{name}: unknown architecture {error}; known are {', '.join(ARCHITECTURES)}") from None
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, MemoryError) as error:
         raise ModelError(f"{name}: does not load ({_first_lines(error)})") from None
     except Exception as error:  # safetensors raises its own type for a broken file
         raise ModelError(f"{name}: broken weights file ({_first_lines(error)})") from None
+    if broken := not_finite(generator.state_dict()):
+        raise ModelError(f"{name}: its weights are not finite (NaN or infinite at {broken}), so that every result would be black")
     return generator.float().eval().to(device)
 
 
@@ -68,6 +70,28 @@ def _record(name: str | Path) -> dict:
             except ValueError as error:
                 raise ModelError(f"{path}: not JSON ({error})") from None
     return {}
+
+
+def not_finite(state: dict) -> str | None:
+    """The name of the first tensor with a NaN or an infinity in it; None where all are finite."""
+    return next((name for name, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()), None)
+
+
+def _build(folder: Path) -> Generator:
+    """The generator that config.json describes, with its shapes compared to the file's before any memory is taken."""
+    config = _read_config(folder / "config.json")
+    name = config.pop("architecture", "SRResNet")
+    if name not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {name!r}; known are {', '.join(ARCHITECTURES)}")
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        shapes = {key: torch.empty(file.get_slice(key).get_shape(), device="meta") for key in file.keys()}
+    if config.get("blocks", 0) > len(shapes):
+        raise ValueError(f"{config['blocks']} blocks, and {len(shapes)} tensors in the file")
+    with torch.device("meta"):
+        wanted = ARCHITECTURES[name](**config).state_dict()
+    if differing := differences(shapes, wanted):
+        raise ValueError(differing.replace("other shapes", "size mismatch at"))
+    return ARCHITECTURES[name](**config)
 
 
 def _read_config(path: Path) -> dict:

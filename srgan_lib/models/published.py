@@ -46,9 +46,16 @@ def from_published(state: dict, name: str = "state dict") -> RRDBNet:
     """
     for wrapper in WRAPPERS:
         state = state.get(wrapper, state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()):
         raise ModelError(f"{name}: holds no state dict, which maps names to tensors")
+    odd = next((key for key, value in state.items() if not plain(value)), None)
+    if odd is not None:
+        raise ModelError(f"{name}: {odd} is no plain tensor of finite numbers, of which weights are made")
     state = current_names(state)
+    first = tuple(getattr(state.get("conv_first.weight"), "shape", ()))
+    if len(first) == 4 and first[1] in (12, 48):
+        raise ModelError(f"{name}: a pixel-unshuffle x{2 if first[1] == 12 else 1} network (as RealESRGAN_x2plus), which is not supported "
+                         f"(conv_first.weight {first} for {(first[0], 3, *first[2:])}); take the x4 one and --scale 2")
     options = infer_options(state)
     with torch.device("meta"):  # compared before any memory is taken
         wanted = RRDBNet(**options).state_dict()
@@ -59,6 +66,12 @@ def from_published(state: dict, name: str = "state dict") -> RRDBNet:
     generator = RRDBNet(**options)
     generator.load_state_dict({key: value.float() for key, value in state.items()}, strict=True)
     return generator.eval()
+
+
+def plain(value: torch.Tensor) -> bool:
+    """Whether a tensor has a real, finite number in memory for each of its places, none of them shared."""
+    real = value.layout == torch.strided and not value.is_quantized and value.device.type == "cpu" and not value.is_complex()
+    return real and value.untyped_storage().nbytes() >= value.numel() * value.element_size() and bool(torch.isfinite(value.float()).all())
 
 
 def current_names(state: dict) -> dict:

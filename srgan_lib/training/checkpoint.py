@@ -4,64 +4,117 @@ import errno
 import json
 import os
 import shutil
+import uuid
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from ..data.locks import hold, release
 from ..errors import TrainingError
 from ..images import atomic_write, write_image
+from .backup import FETCHING, Backup
 
-KEPT = ("config.json", "log.jsonl", "checkpoint.pt")  # what a backup holds
+STATE = {"step": int, "networks": dict}  # what no checkpoint lacks
 
 
 class RunFolder:
     """One run on disk.
 
-    config.json, log.jsonl (one record a line), checkpoint.pt and checkpoint.previous.pt, samples/*.png, generator/ (the
-    exported weights). `backup`, when given (a mounted Drive, say), receives a copy of each checkpoint; a backup that
-    fails is a warning and the run goes on. Only the main process writes.
+    config.json, run.json (an identity, and the data that it is made of), log.jsonl (one record a line), checkpoint.pt and
+    checkpoint.previous.pt, samples/*.png, generator/ (the exported weights). `backup`, when given (a mounted Drive, say),
+    receives a copy of each checkpoint: see `Backup`. Only the main process writes, and only one `train` at a time.
     """
 
     def __init__(self, folder: str | Path, backup: str | Path | None = None, writes: bool = True):
-        self.folder, self.backup, self.writes = Path(folder), Path(backup) if backup else None, writes
+        if str(folder) == "" or str(backup) == "":
+            raise TrainingError("the name of the run folder or of its backup is empty; was a variable not set?")
+        self.folder, self.writes = Path(folder), writes
+        self.backup = Backup(backup, self.folder) if backup and writes else None
         self.board = None
         self.checkpoint, self.previous = self.folder / "checkpoint.pt", self.folder / "checkpoint.previous.pt"
         if writes:
             try:
                 (self.folder / "samples").mkdir(parents=True, exist_ok=True)
-                for torn in self.folder.glob(".*.part"):  # what a kill inside a write left behind
-                    torn.unlink(missing_ok=True)
+                self._sweep()
             except OSError as error:
                 raise TrainingError(f"{folder}: cannot be written ({error.strerror})") from None
 
-    def check_config(self, config, accept_changes: bool = False) -> None:
-        """Refuse a folder that holds another run, naming the differing fields; store the config of a new one."""
-        self._fetch_backup()
-        path, fields = self.folder / "config.json", asdict(config)
-        if path.is_file():
-            stored = asdict(type(config)()) | json.loads(path.read_text())  # a run older than a field had its default
-            names = [name for name in sorted({*stored, *fields}) if stored.get(name) != fields.get(name)]
-            if names and not accept_changes:
-                differing = "; ".join(f"{name}: {stored.get(name)!r} there, {fields.get(name)!r} here" for name in names)
-                raise TrainingError(f"{self.folder}: holds a run with another config ({differing}); use another folder, or "
-                                    "the same config to go on")
-            if not names:
-                return
-        if self.writes:
-            atomic_write(path, lambda file: file.write(json.dumps(fields, indent=2).encode()))
-
-    def _fetch_backup(self) -> None:
-        """A new folder takes over config, log and checkpoint of its backup, so that a change is refused there too."""
-        if not (self.backup and self.writes) or (self.folder / "config.json").is_file():
+    def _sweep(self) -> None:
+        """Remove what a kill inside a write has left, unless somebody is writing here now."""
+        handle = hold(self.folder / ".lock")
+        if handle is None:
             return
+        for torn in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part"), *self.folder.glob("*.link")]:
+            shutil.rmtree(torn) if torn.is_dir() else torn.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / FETCHING, ignore_errors=True)
+        release(handle)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else trains in the folder meanwhile. Raises TrainingError when somebody does; a process that dies lets go."""
+        handle = hold(self.folder / ".lock") if self.writes else -1
+        if handle is None:
+            raise TrainingError(f"{self.folder}: another train is at work in this folder; wait for it, end it, or name another folder")
         try:
-            for name in KEPT:
-                if (self.backup / name).is_file():
-                    shutil.copyfile(self.backup / name, self.folder / name)
-        except OSError as error:
-            warnings.warn(f"{self.backup}: backup cannot be read ({error.strerror or error})", stacklevel=3)
+            yield
+        finally:
+            release(handle)
+
+    def check_config(self, config, accept_changes: bool = False, data: dict | None = None) -> None:
+        """`compare`, then `describe`: what a new folder needs, and nothing where another run is refused."""
+        self.compare(config, accept_changes, data)
+        self.describe(config, data)
+
+    def compare(self, config, accept_changes: bool = False, data: dict | None = None) -> None:
+        """Refuse a folder that holds another run, naming the differing fields, or one on other data. Writes nothing of its own.
+
+        data: see `ImageBank.identity`. A new folder takes over its backup first, so that a change is refused there too.
+        """
+        if self.backup:
+            self.backup.fetch()
+            self.backup.check(self._step(), self._read("run.json").get("id"))
+        if not (self.folder / "config.json").is_file():
+            if self.checkpoint.is_file() and not accept_changes:
+                raise TrainingError(f"{self.folder}: holds a checkpoint, but no config.json that says of what; use another folder, or --accept-changes")
+            return
+        fields, stored = asdict(config), asdict(type(config)()) | self._read("config.json")  # a run older than a field had its default
+        names = [name for name in sorted({*stored, *fields}) if stored.get(name) != fields.get(name)]
+        there = self._read("run.json").get("data")
+        other = [f"data: {named(there)} there, {named(data)} here"] if data and there and there.get("fingerprint") != data["fingerprint"] else []
+        differing = "; ".join([f"{name}: {stored.get(name)!r} there, {fields.get(name)!r} here" for name in names] + other)
+        if differing and not accept_changes:
+            what = "another config" if names else "other data"
+            raise TrainingError(f"{self.folder}: holds a run with {what} ({differing}); use another folder, the same command as before to go on, "
+                                "or --accept-changes")
+
+    def describe(self, config, data: dict | None = None) -> None:
+        """Store config, identity and data, once everything has been checked."""
+        if not self.writes:
+            return
+        run = self._read("run.json")
+        wanted = {"id": run.get("id") or uuid.uuid4().hex, "data": data or run.get("data")}
+        for name, value in (("run.json", wanted), ("config.json", asdict(config))):
+            if self._read(name) != value:
+                text = json.dumps(value, indent=2).encode()
+                atomic_write(self.folder / name, lambda file: file.write(text))
+
+    def _read(self, name: str) -> dict:
+        """What a JSON file of the folder holds, {} where there is none. Raises TrainingError for a broken one."""
+        path = self.folder / name
+        try:
+            value = json.loads(path.read_text()) if path.is_file() else {}
+            if not isinstance(value, dict) or not isinstance(value.get("data") or {}, dict):
+                raise ValueError("it holds no names with values")
+            return value
+        except ValueError as error:  # not JSON, or not UTF-8
+            raise TrainingError(f"{path}: broken ({str(error)[:80]}); mend it, or use another folder") from None
+
+    def _step(self) -> int:
+        return (self.load() or {"step": 0})["step"]
 
     def save(self, state: dict) -> None:
         """Write a checkpoint beside the old one, flush it to the disk, then rename: the last good one always stands."""
@@ -79,7 +132,8 @@ class RunFolder:
             earlier = "the checkpoint before it is whole" if self.checkpoint.is_file() else "it would have been the first"
             raise TrainingError(f"{self.checkpoint}: cannot be written ({reason}); {earlier}: make room and run the same "
                                 "command again") from None
-        self._copy_to_backup()
+        if self.backup:
+            self.backup.store()
 
     def _keep_previous(self) -> None:
         """A hard link costs nothing, and at every instant at least one of the two names is a whole checkpoint."""
@@ -91,32 +145,29 @@ class RunFolder:
             shutil.copyfile(self.checkpoint, link)
         os.replace(link, self.previous)
 
-    def _copy_to_backup(self) -> None:
-        if self.backup is None:
-            return
-        try:
-            for name in KEPT:
-                if (self.folder / name).is_file():
-                    with open(self.folder / name, "rb") as source:
-                        atomic_write(self.backup / name, lambda file: shutil.copyfileobj(source, file))
-        except OSError as error:
-            warnings.warn(f"{self.backup}: backup failed ({error.strerror or error}); the run goes on in {self.folder}", stacklevel=2)
-
     def load(self) -> dict | None:
-        """The newest checkpoint that is whole, or None."""
+        """The newest checkpoint that is whole; None where there is none. Raises TrainingError where all are broken."""
+        broken = []
         for path in (self.checkpoint, self.previous):
             if path.is_file():
                 try:
-                    return torch.load(path, map_location="cpu", weights_only=True)
+                    return whole(torch.load(path, map_location="cpu", weights_only=True))
                 except Exception as error:  # a torn file fails in the zip reader, the unpickler or the storage
+                    broken.append(path)
                     warnings.warn(f"{path}: broken checkpoint, trying the one before it ({str(error)[:80]})", stacklevel=2)
+        if broken:
+            raise TrainingError(f"{' and '.join(map(str, broken))}: broken, and no other checkpoint is left; move it away to begin anew, or go on "
+                                "from a --backup in a new folder")
         return None
 
     def log(self, record: dict) -> None:
         """Append one record as a JSON line, and to TensorBoard where it is installed."""
         if self.writes:
-            with open(self.folder / "log.jsonl", "a") as file:
-                file.write(json.dumps(record) + "\n")
+            try:
+                with open(self.folder / "log.jsonl", "a") as file:
+                    file.write(json.dumps(record) + "\n")
+            except OSError as error:
+                raise TrainingError(f"{self.folder / 'log.jsonl'}: cannot be written ({error.strerror or error})") from None
             if self.board is None:
                 self.board = tensorboard(self.folder / "tensorboard", record["step"])
             for name in (record.keys() - {"step"}) if self.board else ():
@@ -148,13 +199,30 @@ def tensorboard(folder: Path, step: int):
     return SummaryWriter(str(folder), purge_step=step)
 
 
+def whole(state) -> dict:
+    """A checkpoint's content. Raises ValueError for anything else."""
+    missing = [name for name, kind in STATE.items() if not isinstance(state, dict) or not isinstance(state.get(name), kind)]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    return state
+
+
+def named(data: dict | None) -> str:
+    """The data of a run for a sentence: their name, how many, and the fingerprint's beginning."""
+    data = data or {}
+    limit = f", limit {data['limit']}" if data.get("limit") else ""
+    return f"{data.get('data')} ({data.get('pictures')} images{limit}, fingerprint {str(data.get('fingerprint'))[:8]})"
+
+
 def read_log(run: str | Path) -> list[dict]:
-    """The records of a run folder's log.jsonl, in order; [] when there is none."""
+    """The records of a run folder's log.jsonl, in order; [] when there is none. Lines that are no record are left out."""
     path = Path(run) / "log.jsonl"
     records = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_bytes().split(b"\n") if path.is_file() else []:
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
             continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            records.append(record)
     return records

@@ -97,6 +97,10 @@ CHOICES = {
 LABELS = {"content": "content loss", "adversarial": "adversarial loss"}
 AT_LEAST_ONE = ("blocks", "channels", "batch", "hr_size", "steps", "discriminator_channels", "log_every", "valid_every", "checkpoint_every")
 
+AT_MOST = {"blocks": 1024, "channels": 4096, "discriminator_channels": 4096, "batch": 65_536, "hr_size": 16_384, "jitter": 16_384, "seed": 2**40,
+           "steps": 10**12, "warmup": 10**12, "log_every": 10**12, "valid_every": 10**12, "checkpoint_every": 10**12,
+           "discriminator_every": 10**6, "generator_every": 10**6}  # beyond these no machine goes, and numbers overflow
+
 
 def _check_value(name: str, kind: type, value) -> None:
     """Raise TrainingError unless a value is of its field's type, finite and in the range that the field has."""
@@ -107,6 +111,8 @@ def _check_value(name: str, kind: type, value) -> None:
         raise TrainingError(f"{name} {value}: want a finite number")
     if name in AT_LEAST_ONE and value < 1:
         raise TrainingError(f"{name} {value}: want 1 or more")
+    if value > AT_MOST[name] if name in AT_MOST else False:
+        raise TrainingError(f"{name} {value}: want {AT_MOST[name]} or less")
     if name == "jitter" and value < 0:
         raise TrainingError(f"jitter {value}: want 0 or a number of pixels")
     if kind in (int, float) and name not in ("discriminator_every", "generator_every") and value < 0:

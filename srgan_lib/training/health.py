@@ -3,9 +3,8 @@
 import math
 import warnings
 
-import torch
-
 from ..errors import NotFiniteError
+from ..models.loading import not_finite
 
 PATIENCE = 10  # records in a row
 
@@ -40,12 +39,12 @@ class Health:
 
 
 def first_broken(means: dict[str, float], trainer, step: int, saved: int) -> None:
-    """Raise NotFiniteError when a loss or a weight is not finite, naming step, tensor and the last checkpoint."""
+    """Raise NotFiniteError when a loss, gradient, weight or average is not finite, naming step, tensor and the last checkpoint."""
     broken = [f"loss {name}" for name, value in means.items() if not math.isfinite(value)]
-    for network, module in trainer.networks.items():
-        for name, tensor in module.named_parameters():
-            if not broken and not torch.isfinite(tensor).all():
-                broken.append(f"{network}.{name}")
+    broken += [f"the gradient of the {name}" for name, norm in trainer.updates.norms.items() if not math.isfinite(norm)]
+    for network, module in {**trainer.networks, "average": trainer.average}.items():
+        if not broken and (name := not_finite(module.state_dict())):
+            broken.append(f"{network}.{name}")
     if broken:
         raise NotFiniteError(f"step {step}: {broken[0]} is not finite (NaN or infinite); the last checkpoint is step {saved}. "
                             "Run again from it with a lower learning rate: --accept-changes --set learning_rate=...")

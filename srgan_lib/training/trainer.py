@@ -3,6 +3,8 @@
 import copy
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,13 +12,16 @@ from accelerate import Accelerator
 from torch import nn
 
 from ..data import ImageBank, patches
-from ..errors import TrainingError
+from ..errors import NotFiniteError, TrainingError
 from ..losses import adversarial_loss, content_loss, grid, jittered, total_variation
+from ..models.loading import not_finite
+from ..upscaling.memory import free_memory, out_of_memory
 from .checkpoint import RunFolder
 from .config import TrainConfig, make_discriminator, make_generator
 from .gradients import keep_freed_memory, with_fast_gradients
 from .health import Health, first_broken
 from .optimizers import Updates
+from .result import export
 from .steps import freeze_statistics, srgan_step, srresnet_step, update_ema
 from .validation import Validation
 
@@ -91,9 +96,22 @@ class Trainer:
         return {"step": step, "seconds": seconds, "networks": networks, **self.updates.state()}
 
     def restore(self, state: dict) -> None:
-        for name, network in state["networks"].items():
-            getattr(self, name).load_state_dict(network)
-        self.updates.restore(state)
+        """Go on from a checkpoint. Raises TrainingError for one of other networks, NotFiniteError for one that is not finite."""
+        networks = {**self.networks, "average": self.average}
+        try:
+            if state["networks"].keys() != networks.keys():
+                raise ValueError(f"it holds {', '.join(state['networks'])}")
+            for name, network in networks.items():
+                network.load_state_dict(state["networks"][name])
+            self.updates.restore(state)
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise TrainingError(f"the checkpoint is of other networks than this config describes ({reason}); nothing was changed: use "
+                                "another folder, and --init to start from its generator") from None
+        broken = [f"{name}.{key}" for name, network in networks.items() if (key := not_finite(network.state_dict()))]
+        if broken:
+            raise NotFiniteError(f"the checkpoint of step {state['step']} is not finite (NaN or infinite at {broken[0]}); move it away, so that the run "
+                                 "goes on from the one before it, or begin anew in another folder")
 
 
 def make_accelerator(device: str | None = None) -> Accelerator:
@@ -112,24 +130,60 @@ def train(config: TrainConfig, bank: ImageBank, run: str | Path, valid: ImageBan
     averaged generator as `save_pretrained` writes it. On one machine and thread count, a resumed run equals an uninterrupted
     one bit for bit on a CPU. Record fields: step, the mean losses since the last record, learning_rate, images_per_s,
     data_wait (share of the time), eta_s, and psnr (dB, validation) at every config.valid_every steps.
-    Raises TrainingError for a folder of another config (naming the fields), a loss that is not finite, or a full disk.
+    Raises TrainingError for a folder of another config (naming the fields), of other data, or in which another train is at
+    work, for a full disk, and NotFiniteError for a loss, gradient or weight that is not finite.
     """
     accelerator = make_accelerator(device)
     if config.batch % accelerator.num_processes:
         raise TrainingError(f"batch {config.batch} does not divide among {accelerator.num_processes} processes")
-    trainer = Trainer(config, accelerator)
-    patches(bank, 0, config)  # what cannot start, for its pictures' size or its init, must not leave a run folder behind
-    folder = RunFolder(run, backup, writes=accelerator.is_main_process)
-    folder.check_config(config, accept_changes)
+    with memory_explained(config):
+        check_memory(config, accelerator.device)
+        trainer = Trainer(config, accelerator)
+        patches(bank, 0, config)  # what cannot start, for its pictures' size or its init, must not leave a run folder behind
+        folder = RunFolder(run, backup, writes=accelerator.is_main_process)
+        with folder.held():
+            yield from _run(config, bank, trainer, folder, valid, accept_changes)
+
+
+def _run(config, bank, trainer, folder, valid, accept_changes) -> Iterator[dict]:
+    """Nothing is written into a folder that holds a run before everything has been checked and restored."""
+    accelerator = trainer.accelerator
+    if accelerator.is_main_process:
+        folder.compare(config, accept_changes, bank.identity())
+    accelerator.wait_for_everyone()  # a backup has been fetched
     validation = Validation(valid, config.scale, degradation=config.degradation) if valid is not None and accelerator.is_main_process else None
     state = folder.load()
-    start, seconds = (state["step"], state["seconds"]) if state else (0, 0.0)
+    start, seconds = (state["step"], state.get("seconds", 0.0)) if state else (0, 0.0)
     if state:
         trainer.restore(state)
     accelerator.wait_for_everyone()
+    folder.describe(config, bank.identity())
     folder.forget_after(start)
     del state
+    if start >= config.steps and accelerator.is_main_process:
+        export(trainer.average, folder.folder)
     yield from _loop(config, bank.to(accelerator.device), trainer, folder, validation, start, seconds)
+
+
+@contextmanager
+def memory_explained(config: TrainConfig) -> Iterator[None]:
+    """Memory that runs out becomes a TrainingError; every other error passes."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise TrainingError(f"not enough memory for batch {config.batch} with patches of {config.hr_size} pixels, {config.blocks} blocks and "
+                            f"{config.channels} channels; lower one of them") from None
+
+
+def check_memory(config: TrainConfig, device: torch.device) -> None:
+    """Raise TrainingError for a generator whose weights, average, gradient and Adam's two means do not fit, before it is built."""
+    with torch.device("meta"):
+        need = 5 * sum(4 * p.numel() for p in make_generator(replace(config, init="", frozen_batch_norm=False)).parameters())
+    if need > (free := free_memory(device)):
+        raise TrainingError(f"a generator of {config.blocks} blocks and {config.channels} channels needs {need / 1e9:.1f} GB of memory to be trained, "
+                            f"{free / 1e9:.1f} GB are free")
 
 
 def _loop(config, bank, trainer, folder, validation, start, seconds) -> Iterator[dict]:
@@ -163,6 +217,6 @@ def _loop(config, bank, trainer, folder, validation, start, seconds) -> Iterator
             folder.save(trainer.state(done, seconds))
             saved = done
         if last and accelerator.is_main_process:
-            trainer.average.save_pretrained(folder.folder / "generator")
+            export(trainer.average, folder.folder)
         if done % config.log_every == 0 or last:
             yield record

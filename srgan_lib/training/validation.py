@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from ..data import ImageBank, shrink
+from ..errors import TrainingError
 from ..images import resize_bicubic, to_image, to_tensor
 from ..metrics import protocol_psnr
 
@@ -15,7 +16,12 @@ class Validation:
 
     def __init__(self, bank: ImageBank, scale: int, size: int = 240, shown: int = 6, degradation: str = "bicubic"):
         self.scale, self.shown = scale, shown
-        self.hr = [to_tensor(centre(picture, size, scale)) for picture in bank]
+        least = 2 * scale + 11  # what is left of a picture once its border is shaved must be a picture
+        self.hr = [to_tensor(centre(picture, size, scale)) for picture in bank if min(picture.shape[:2]) // scale * scale >= least]
+        if not self.hr:
+            raise TrainingError(f"{bank.source}: none of the held-out images has the {least} pixels a side that a PSNR needs at scale {scale}")
+        if len(self.hr) < len(bank):
+            print(f"note: {len(bank) - len(self.hr)} of {len(bank)} held-out images are smaller than {least} x {least} pixels and not used")
         self.lr = [shrink(hr, scale, degradation, number) for number, hr in enumerate(self.hr)]
         self.bicubic = [resize_bicubic(lr, scale) for lr in self.lr]
         self.bicubic_psnr = self._mean_psnr(self.bicubic)

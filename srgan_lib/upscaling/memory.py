@@ -1,33 +1,68 @@
-"""How much memory can still be had: the system's word, or the container's."""
+"""How much memory can still be had: the system's word, or the container's; and what an error says when there is none."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 UNKNOWN_FREE = 4 * 2**30  # bytes taken to be free where the system does not say
+ROOT = Path("/")  # tests put another one here
+GROUPS = {  # mount, limit, use, the line of memory.stat with what could be given back: of cgroups v2 and v1
+    "": ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+SIGNS = ("defaultcpuallocator", "not enough memory", "out of memory", "unable to allocate", "can't allocate")
 
 
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be had on a device; UNKNOWN_FREE where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    known = [value for value in (_available(), _left_in_container()) if value is not None]
+    known = [value for value in (_available(), *_left_in_groups()) if value is not None]
     return max(min(known), 0) if known else UNKNOWN_FREE
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a card or on the machine."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in SIGNS))
 
 
 def _available() -> int | None:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = (ROOT / "proc/meminfo").read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):  # not Linux
         return None
 
 
-def _left_in_container() -> int | None:
-    """A container's own limit less what it uses; the machine's free memory says nothing about it."""
-    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
-        try:
-            return int(Path("/sys/fs/cgroup", limit).read_text()) - int(Path("/sys/fs/cgroup", used).read_text())
-        except (OSError, ValueError):  # another version of cgroups, or "max"
-            continue
-    return None
+def _left_in_groups() -> Iterator[int]:
+    """What each control group around this process leaves of its limit: its own, and every one that it is nested in.
+
+    A container sees its own group at the root; systemd, Slurm and nested containers put limits further down.
+    """
+    try:
+        lines = (ROOT / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    paths = {controller: path for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") > 1)
+             for controller in controllers.split(",")}
+    for controller, (mount, *files) in GROUPS.items():
+        parts = [part for part in paths.get(controller, "/").split("/") if part not in ("", "..")]
+        for depth in range(len(parts), -1, -1):
+            left = _left(ROOT.joinpath(mount, *parts[:depth]), *files)
+            if left is not None:
+                yield left
+
+
+def _left(group: Path, limit: str, use: str, reclaimable: str) -> int | None:
+    """A group's limit less what it uses; pages of files that nobody reads any more count as free, as they do in MemAvailable."""
+    try:
+        left = int((group / limit).read_text()) - int((group / use).read_text())
+    except (OSError, ValueError):  # no such group, or "max"
+        return None
+    try:
+        rows = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return left + int(rows.get(reclaimable, 0))
+    except (OSError, ValueError):
+        return left

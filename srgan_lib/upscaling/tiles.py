@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..errors import ImageError
 from ..models import RRDBNet, SRResNet
-from .memory import free_memory
+from .memory import free_memory, out_of_memory
 
 ALIGNMENT = 4         # tiles start at multiples of this: the encoder-decoder pools by 4
 SMALLEST_TILE = 16    # LR pixels; below this an out-of-memory error is final
@@ -30,7 +30,7 @@ def enlarge(lr: torch.Tensor, generator: nn.Module, tile: int | None = None, pro
 
     tile: side of a tile in LR pixels without its halo; None takes what free memory allows. An out-of-memory error halves
     it and goes on. progress: a bar on standard error, or its label. Raises ValueError for other shapes and ImageError
-    when even the smallest tile does not fit.
+    when even the smallest tile does not fit, or when the result is not finite.
     """
     if lr.ndim != 4 or lr.shape[1] != 3 or min(lr.shape) < 1:
         raise ValueError(f"want (N, 3, H, W) with H and W at least 1, got {tuple(lr.shape)}")
@@ -60,6 +60,8 @@ def each_tile(lr: torch.Tensor, generator: nn.Module, keep, tile: int | None = N
                 boxes = [part for box in boxes for part in split(box, tile)]
                 continue
             top, left, bottom, right = boxes.pop(0)
+            if not torch.isfinite(sr).all():
+                raise ImageError("the network's result is not finite (NaN or infinite), and would be black; use another model")
             keep(sr, scale * top, scale * left)
             bar.set_postfix_str("", refresh=False)
             bar.update(scale**2 * (bottom - top) * (right - left) * len(lr) / 1e6)
@@ -204,9 +206,7 @@ def _device(network: nn.Module) -> torch.device:
 
 def _halved(tile: int, height: int, width: int, error: Exception) -> int:
     """The next tile to try after an error, which is raised again unless it says that memory ran out."""
-    text = str(error).lower()
-    if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(
-            sign in text for sign in ("defaultcpuallocator", "not enough memory", "out of memory")):
+    if not out_of_memory(error):
         raise error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -83,15 +83,16 @@ def crash_test(stage: str, kills: int, folder: Path, bank: ImageBank, seed: int 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0, help="of the instants")
     parser.add_argument("--stage", choices=("srresnet", "srgan", "both"), default="both")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bank = ImageBank.build(images("sample", "train", 2), Path(folder) / "bank", progress=False)
         stages = ("srresnet", "srgan") if arguments.stage == "both" else (arguments.stage,)
-        results = [crash_test(stage, arguments.kills, Path(folder), bank) for stage in stages]
+        results = [crash_test(stage, arguments.kills, Path(folder), bank, arguments.seed) for stage in stages]
     for result in results:
         print(", ".join(f"{name} {value}" for name, value in result.items()))
-    return int(any(result["different"] for result in results))
+    return int(any(result["different"] or result["kills"] < arguments.kills for result in results))
 
 
 if __name__ == "__main__":
