@@ -13,7 +13,7 @@ WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0
            9: (0.2627, 0.0593)}  # H.273, table 4: code of the matrix: K_R, K_B
 RGB, BT709, UNKNOWN, RESERVED, BT601 = 0, 1, 2, 3, 6
 HDR = {16: "PQ", 18: "HLG"}  # H.273, table 3
-STUDIO, FULL = 1, 2  # FFmpeg's codes of the range; 0 is "not said"
+STUDIO, FULL = 1, 2  # FFmpeg's codes of the range; 0, "not said", is taken for studio range
 HD_LINES = 720  # players take an untagged video for BT.709 from here on, for BT.601 below
 CENTRED = ("mjpeg", "mpeg1video")  # where chroma sits in the middle of four pixels; elsewhere at the left (H.264, E.2.1)
 FLAGS = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
@@ -22,7 +22,10 @@ MONOCHROME = ("h264", "hevc", "av1", "vp9")  # their greys have studio range unl
 
 @dataclass
 class Look:
-    """What an encoder must know of the pixels. size: (width, height); the tags are H.273's codes, as the source has them."""
+    """What an encoder must know of the pixels.
+
+    size: (width, height); the tags are H.273's codes, as the source has them; light: x265's words; aspect: of a pixel, "" for square.
+    """
 
     size: tuple[int, int]
     deep: bool
@@ -31,6 +34,8 @@ class Look:
     primaries: int
     transfer: int
     alpha: bool = False
+    light: str = ""
+    aspect: str = ""
 
     asdict = asdict
 
@@ -69,7 +74,7 @@ def look(frame, codec: str, size: tuple[int, int], alpha: bool = False) -> Look:
         matrix, span = guess(size[1]), STUDIO
     elif matrix in WEIGHTS or matrix in (UNKNOWN, RGB):
         matrix = matrix or UNKNOWN  # luma and chroma that call themselves RGB
-        span = FULL if is_full(frame, codec) else frame.color_range
+        span = FULL if is_full(frame, codec) else STUDIO
     else:
         raise ImageError(f"its colours are coded by matrix {matrix} of H.273, which is not supported; "
                          "convert it first: ffmpeg -i INPUT -vf scale=out_color_matrix=bt709 -colorspace bt709 OUTPUT")

@@ -17,7 +17,8 @@ from PIL import Image
 from ..errors import CourseError, ImageError
 from ..images import SUFFIXES, format_of, open_picture, write_image
 from .pictures import Upscaler
-from .video import VIDEO_SUFFIXES, upscale_video
+from .streams import VIDEO_SUFFIXES, is_video
+from .video import upscale_video
 
 STREAM = "-"
 WITH_ALPHA, WITH_16_BITS = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"), ("PNG", "TIFF")
@@ -51,7 +52,7 @@ def upscale_files(inputs, output: str | None = None, generator="srgan-x4", scale
 
 
 def _one(source: str, target: str, upscaler, label, tile, quality, start, end) -> tuple[int, int]:
-    if source != STREAM and Path(source).suffix.lower() in VIDEO_SUFFIXES:
+    if source != STREAM and is_video(source):
         return upscale_video(source, target, upscaler, start=start, end=end, progress=label)
     picture = open_picture(_standard_input() if source == STREAM else source)
     check_target(target, [upscaler.scale * side for side in picture.rgb.shape[1::-1]])
@@ -98,7 +99,7 @@ def _place(source: str, folder: str, scale: int, shared: bool = False) -> str:
     """FOLDER/NAME-x4.png, or FOLDER/NAME-jpg-x4.png where a.jpg and a.png stand side by side; films keep their container."""
     path = Path(source)
     kept = path.suffix if path.suffix.lower() in (".mp4", ".mov", ".mkv", ".m4v") else ".mp4"
-    suffix = kept if path.suffix.lower() in VIDEO_SUFFIXES else ".png"
+    suffix = kept if is_video(path) else ".png"
     return str(Path(folder) / f"{path.stem}{f'-{path.suffix[1:]}' if shared else ''}-x{scale}{suffix}")
 
 

@@ -83,8 +83,9 @@ def best_video(film):
 def origin_of(film, video) -> Fraction:
     """Where the film's clock begins, in seconds. Sound below zero is the decoder's run-up and stays there."""
     start = Fraction(film.start_time or 0, 1_000_000)
-    if start > 0:
-        return start
+    exact = [stream.start_time * stream.time_base for stream in film.streams if stream.start_time is not None and stream.time_base]
+    if start > 0:  # in microseconds; a stream knows it better
+        return min((begin for begin in exact if abs(begin - start) < Fraction(1, 100_000)), default=start)
     first = (video.start_time or 0) * video.time_base
     return min(first, Fraction(0))
 
@@ -96,15 +97,31 @@ def seconds_of(film, video) -> float:
     return max(length - (float(origin_of(film, video)) if counted_from_zero else 0), 0)
 
 
-def end_of(video) -> float | None:
-    """The second at which a video stream says that it ends, on its own clock; None when it says nothing."""
-    if video.duration:
+def end_of(film, video) -> float | None:
+    """The second at which a video stream says that it ends, on its own clock; None when nothing trustworthy is said."""
+    kind = film.format.name
+    if kind.startswith("mov") and video.duration:
         return float(((video.start_time or 0) + video.duration) * video.time_base)
+    if not kind.startswith("matroska") or is_cut_off(film.name):
+        return None
     parts = video.metadata.get("DURATION", "").split(":")  # what FFmpeg writes into Matroska
     try:
         return sum(float(part) * unit for part, unit in zip(parts, (3600, 60, 1), strict=True))
     except ValueError:
         return None
+
+
+def is_cut_off(path) -> bool:
+    """Whether a Matroska file ends before its segment does, or does not say where that is (RFC 9559, 4.5; RFC 8794, 4)."""
+    with open(str(path).removeprefix("file:"), "rb") as file:
+        head = file.read(4096)
+        place = head.find(b"\x18\x53\x80\x67") + 4
+        if place < 4 or place >= len(head) or not head[place]:
+            return True
+        length = 9 - head[place].bit_length()
+        size = int.from_bytes(head[place:place + length], "big") & ((1 << 7 * length) - 1)
+        unknown = size == (1 << 7 * length) - 1
+        return unknown or place + length + size > file.seek(0, os.SEEK_END)
 
 
 class Fields:

@@ -17,7 +17,7 @@ from PIL import Image
 from srgan_lib.errors import ImageError
 from srgan_lib.models import SRResNet
 from srgan_lib.upscaling import upscale_video
-from srgan_lib.upscaling.video import comparison_sheet
+from srgan_lib.upscaling.sheets import comparison_sheet
 
 av = pytest.importorskip("av")
 ROOT = Path(__file__).parents[2]
