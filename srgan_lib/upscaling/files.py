@@ -16,9 +16,11 @@ from PIL import Image
 
 from ..errors import CourseError, ImageError
 from ..images import SUFFIXES, format_of, open_picture, write_image
+from .animations import becomes_video, own_suffix, stays_animation, upscale_animation
 from .pictures import Upscaler
-from .streams import VIDEO_SUFFIXES, is_video
+from .streams import is_video
 from .video import upscale_video
+from .workload import Workload
 
 STREAM = "-"
 WITH_ALPHA, WITH_16_BITS = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"), ("PNG", "TIFF")
@@ -39,7 +41,9 @@ def upscale_files(inputs, output: str | None = None, generator="srgan-x4", scale
     todo = [job for job in listed if not (job[2] and _finished(*job[:2]))]
     if len(todo) < len(listed):
         print(f"note: {len(listed) - len(todo)} already done")
+    videos = Workload([source for source, _, _ in todo], upscaler.scale)
     for number, (source, target, _) in enumerate(todo, 1):
+        videos.say_what_is_left(source)
         label = progress and (f"{number}/{len(todo)} " if len(todo) > 1 else "") + Path(source).name
         try:
             began, size = time.monotonic(), _one(source, target, upscaler, label, tile, quality, start, end)
@@ -52,7 +56,9 @@ def upscale_files(inputs, output: str | None = None, generator="srgan-x4", scale
 
 
 def _one(source: str, target: str, upscaler, label, tile, quality, start, end) -> tuple[int, int]:
-    if source != STREAM and is_video(source):
+    if STREAM not in (source, target) and stays_animation(source, target):
+        return upscale_animation(source, target, upscaler, quality, label)
+    if source != STREAM and becomes_video(source, target):
         return upscale_video(source, target, upscaler, start=start, end=end, progress=label)
     picture = open_picture(_standard_input() if source == STREAM else source)
     check_target(target, [upscaler.scale * side for side in picture.rgb.shape[1::-1]])
@@ -87,7 +93,7 @@ def _within(name: str, output: str | None, scale: int) -> list[tuple[str, str]]:
     if not path.is_dir():
         return [(name, output or str(path.parent))]
     out = Path(output) if output else path.resolve().with_name(f"{path.resolve().name}-x{scale}")
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (*SUFFIXES, *VIDEO_SUFFIXES) and not p.name.startswith("."))
+    files = sorted(p for p in path.rglob("*") if not p.name.startswith(".") and (p.suffix.lower() in SUFFIXES or is_video(p)))
     inside = out.resolve() != path.resolve()
     files = [p for p in files if p.is_file() and not (inside and out.resolve() in p.resolve().parents)]
     if not files:
@@ -99,7 +105,7 @@ def _place(source: str, folder: str, scale: int, shared: bool = False) -> str:
     """FOLDER/NAME-x4.png, or FOLDER/NAME-jpg-x4.png where a.jpg and a.png stand side by side; films keep their container."""
     path = Path(source)
     kept = path.suffix if path.suffix.lower() in (".mp4", ".mov", ".mkv", ".m4v") else ".mp4"
-    suffix = kept if is_video(path) else ".png"
+    suffix = kept if is_video(path) else own_suffix(path) or ".png"
     return str(Path(folder) / f"{path.stem}{f'-{path.suffix[1:]}' if shared else ''}-x{scale}{suffix}")
 
 

@@ -26,7 +26,7 @@ def join(job, segments) -> None:
     missing = job.seconds - (job.start + reached) if job.end is None else 0
     if segments.state["broken"] + broken or missing > NEARLY:
         print(f"note: {job.name} is damaged; the {segments.state['frames']} frames that could be read, up to {job.start + reached:.1f} s, were kept")
-    if gone := lost(av, job.source, whole, job.index):
+    if gone := lost(av, job.source, whole, job.index, bool(job.start or job.end)):
         print(f"note: {job.target.suffix} does not hold {', '.join(gone)} of the source")
     os.replace(whole, job.target)
 

@@ -3,13 +3,14 @@
 import io
 from fractions import Fraction
 
-from .streams import PTS_JUMP, is_attached, open_film
+from .streams import PTS_JUMP, is_attached, open_film, pyav
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # those that hold H.264 with its time stamps
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # by channels: raw sound often does not name its own
 OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "number_of_frames", "number_of_bytes", "bps", "rotate", "vendor_id",
             "alpha_mode", "timecode", "_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags")  # of the old file, not of the video
+COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}  # pictures that Matroska holds as attachments
 FIRST_PACKETS = 3  # tried in the throw-away file
 
 
@@ -65,6 +66,8 @@ def plan(av, source, target_format: str, video_index: int) -> dict[int, bool]:
             if stream.type == "data" or (stream.type == "video" and not is_attached(stream)) or stream.codec_context is None:
                 if not is_bookkeeping(stream):
                     print(f"note: {_called(stream)} is left out")
+            elif stream.type == "video" and target_format == "matroska" and stream.codec_context.name in COVERS:
+                continue  # an attachment there
             elif fits(av, source, stream.index, target_format):
                 chosen[stream.index] = True
             elif stream.type == "audio":
@@ -160,8 +163,21 @@ def dress(film, video, out, sink, shift: Fraction, length: float | None, cut: bo
         sink.metadata["timecode"] = code
     if chapters := [chapter for chapter in (_cut(chapter, shift, length) for chapter in film.chapters()) if chapter]:
         out.set_chapters(chapters)
-    for stream in film.streams.attachments if out.format.name == "matroska" else ():
+    if out.format.name != "matroska":
+        return
+    for name, kind, data in covers(film):
+        out.add_attachment(name, kind, data)
+    for stream in film.streams.attachments:
         out.add_attachment(stream.metadata.get("filename") or stream.name or "attachment", stream.mimetype or "application/octet-stream", bytes(stream.data))
+
+
+def covers(film):
+    """(name, kind, bytes) of the pictures attached to a film that Matroska takes."""
+    for stream in filter(is_attached, film.streams.video):
+        if stream.codec_context is not None and stream.codec_context.name in COVERS:
+            suffix, kind = COVERS[stream.codec_context.name]
+            with open_film(pyav(), film.name) as again:
+                yield f"cover.{suffix}", kind, bytes(next(real_packets(again.demux(again.streams[stream.index]))))
 
 
 def _cut(chapter: dict, shift: Fraction, length: float | None) -> dict | None:
@@ -172,7 +188,7 @@ def _cut(chapter: dict, shift: Fraction, length: float | None) -> dict | None:
     return chapter | {"start": first, "end": last, "time_base": Fraction(1, 1000)} if last > first else None
 
 
-def lost(av, source, target, video_index: int) -> list[str]:
+def lost(av, source, target, video_index: int, cut: bool) -> list[str]:
     """The tags and chapters of the source that a finished result does not hold."""
     with open_film(av, source) as film, open_film(av, target) as result:
         names = {key.lower() for key in result.metadata}
@@ -182,4 +198,6 @@ def lost(av, source, target, video_index: int) -> list[str]:
             for old, new in zip(streams, getattr(result.streams, kind)):
                 old, new = kept_tags(old.metadata), kept_tags(new.metadata)
                 gone += [f"the {key} of a track" for key in ("title", "language") if old.get(key, "und") not in ("und", new.get(key))]
-        return gone + (["the chapters"] if film.chapters() and not result.chapters() else [])
+        coded = [any("timecode" in {key.lower() for key in stream.metadata} for stream in (one, *one.streams)) for one in (film, result)]
+        gone += ["the time code"] if coded == [True, False] and not cut else []
+        return gone + (["the chapters"] if film.chapters() and not result.chapters() and not cut else [])

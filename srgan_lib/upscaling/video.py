@@ -23,6 +23,7 @@ from .sinks import CONTAINERS, plan
 from .streams import Frames, best_video, end_of, is_oblique, matrix_of, open_film, origin_of, pyav, seconds_of, turn, upright
 from .tiles import BAR
 
+OFTEN_OPAQUE = ("gif", "png", "apng")  # these decode to transparent formats whatever they hold
 LONG, MEASURED = 600, 5  # a video that takes longer (seconds) says so, once so many frames are done
 
 
@@ -111,11 +112,14 @@ class Job:
             yield frame, moment
 
     def _take(self, frame, moment: float) -> None:
-        matrix = matrix_of(frame)
-        sr = even(enlarged(self.upscaler, upright(self.reader(frame), matrix)))
+        matrix, rgb, alpha = matrix_of(frame), self.reader(frame), self.reader.alpha(frame) if has_alpha(frame) else None
+        height, width = (self.upscaler.scale * side for side in upright(rgb, matrix).shape[:2])
         if self.look is None:
-            self.look = self._first(frame, matrix, sr.shape[1::-1])
-        alpha = resized(upright(self.reader.alpha(frame), matrix)[..., None], self.look.size)[..., 0] if self.look.alpha else None
+            self.look = self._first(frame, matrix, (width + width % 2, height + height % 2), alpha)
+        if alpha is not None and not self.look.alpha:
+            rgb, alpha = 1 - alpha[..., None] * (1 - rgb), None  # on white
+        sr = even(enlarged(self.upscaler, upright(rgb, matrix)))
+        alpha = None if alpha is None else resized(upright(alpha, matrix)[..., None], self.look.size)[..., 0]
         picture = to_frame(self.av, resized(sr, self.look.size), self.look, alpha)
         picture.time_base = frame.time_base
         picture.pts = max(frame.pts - round(self.shift / frame.time_base), self.state["last"] + 1)
@@ -123,16 +127,16 @@ class Job:
         self.state = self.state | {"source": frame.pts, "last": picture.pts, "moment": moment, "frames": self.state["frames"] + 1}
         self.encoder.put(picture, self.look, self.state)
 
-    def _first(self, frame, matrix, size: tuple[int, int]) -> Look:
+    def _first(self, frame, matrix, size: tuple[int, int], alpha: np.ndarray | None) -> Look:
         """How the result looks, from the first frame; what it cannot be, is said."""
-        clear, ratio = has_alpha(frame), self.aspect
+        clear, ratio = alpha is not None and bool(self.codec not in OFTEN_OPAQUE or alpha.min() < 1), self.aspect
         try:
             found = look(frame, self.codec, size, clear and self.format == "mov")
         except ImageError as error:
             raise ImageError(f"{self.source}: {error}") from None
         found.light, found.aspect = light_of(frame), str((1 / ratio if turn(matrix)[0] else ratio) or "") if ratio else ""
         if clear and not found.alpha:
-            print(f"note: {self.name} has transparency, which {self.format} with H.264 does not hold; it is left out, and -o NAME.mov keeps it")
+            print(f"note: {self.name} has transparency, which {self.format} with H.264 does not hold; it is put on white, and -o NAME.mov keeps it")
         if found.deep and not found.alpha:
             print(f"note: {self.name} has {depth(frame)} bits a channel{f' and {HDR[frame.color_trc]}' if frame.color_trc in HDR else ''}; the result has 10, in H.265")
         if found.matrix not in WEIGHTS and guess(frame.height) != guess(size[1]):
