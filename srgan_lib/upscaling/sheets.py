@@ -6,7 +6,8 @@ from PIL import Image
 from ..errors import ImageError
 from ..images import write_image
 from .colour import Reader
-from .streams import Frames, best_video, matrix_of, open_film, origin_of, pyav, seconds_of, upright
+from .frames import Frames, matrix_of, upright
+from .streams import best_video, open_film, origin_of, pyav, seconds_of
 
 
 def comparison_sheet(source, target, out, count: int = 3, start: float = 0, side: int = 480) -> None:

@@ -3,7 +3,7 @@
 import io
 from fractions import Fraction
 
-from .streams import PTS_JUMP, is_attached, open_film, pyav
+from .streams import JUMP, is_attached, open_film, pyav
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # those that hold H.264 with its time stamps
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -34,7 +34,7 @@ class Carried:
         shift -= self.jump
         if self.last is not None and packet.dts - shift <= self.last:
             back = self.last + 1 - (packet.dts - shift)
-            self.jump, shift = (self.jump + back, shift - back) if back * packet.time_base > PTS_JUMP else (self.jump, shift)
+            self.jump, shift = (self.jump + back, shift - back) if back * packet.time_base > JUMP else (self.jump, shift)
         if self.resampler is None:
             packet.pts, packet.dts = packet.pts - shift, max(packet.dts - shift, self.last + 1 if self.last is not None else packet.dts - shift)
             packet.pts, self.last = max(packet.pts, packet.dts), packet.dts

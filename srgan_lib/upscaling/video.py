@@ -16,11 +16,12 @@ from tqdm import tqdm
 from ..errors import ImageError
 from .colour import HDR, WEIGHTS, Look, Reader, depth, guess, has_alpha, look, to_frame
 from .encoding import Encoder, light_of
+from .frames import Frames, is_oblique, matrix_of, turn, upright
 from .joining import join
 from .pictures import Upscaler
 from .segments import Segments, fingerprint, part_of
 from .sinks import CONTAINERS, plan
-from .streams import Frames, best_video, end_of, is_oblique, matrix_of, open_film, origin_of, pyav, seconds_of, turn, upright
+from .streams import best_video, end_of, open_film, origin_of, pyav, seconds_of
 from .tiles import BAR
 
 OFTEN_OPAQUE = ("gif", "png", "apng")  # these decode to transparent formats whatever they hold

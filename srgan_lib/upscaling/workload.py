@@ -21,7 +21,7 @@ class Workload:
         seconds, megapixels = (sum(values) for values in zip(*self.left.values()))
         self.began, done = self.began or time.monotonic(), self.whole - megapixels
         pace = f", about {clock((time.monotonic() - self.began) / done * megapixels)} at the pace so far" if done else ""
-        print(f"{len(self.left)} video{"s" if len(self.left) > 1 else ""} left: {clock(seconds)} of video, {megapixels:,.0f} megapixels{pace}", flush=True)
+        print(f"{len(self.left)} video{'s' if len(self.left) > 1 else ''} left: {clock(seconds)} of video, {megapixels:,.0f} megapixels{pace}", flush=True)
         del self.left[source]
 
 
