@@ -130,7 +130,6 @@ class Reader:
             target_rows, source_rows = plane_of(target, np.uint8), plane_of(source, np.uint8)
             width = min(target_rows.shape[1], source_rows.shape[1])
             target_rows[:, :width] = source_rows[:, :width]
-        plain.pts, plain.time_base = frame.pts, frame.time_base
         return plain
 
     def _rgb(self, frame) -> np.ndarray:
