@@ -148,12 +148,13 @@ def probe(path) -> dict:
     with av.open(str(path), metadata_errors="replace") as film:
         video = film.streams.best("video")
         context, start = video.codec_context, (film.start_time or 0) / 1e6
-        report = {"seconds": (film.duration or 0) / 1e6, "size": (context.width, context.height), "codec": context.name, "pix_fmt": context.pix_fmt,
+        counted_from_zero = start if film.format.name.startswith("matroska") else 0  # Matroska's length includes what lies before its first frame
+        report = {"seconds": (film.duration or 0) / 1e6 - counted_from_zero, "size": (context.width, context.height), "codec": context.name, "pix_fmt": context.pix_fmt,
                   "tags": (context.colorspace, context.color_primaries, context.color_trc), "range": context.color_range,
                   "aspect": video.sample_aspect_ratio, "title": film.metadata.get("title"), "date": film.metadata.get("creation_time"),
                   "languages": [track.metadata.get("language", "und") for track in film.streams.audio],
                   "titles": [track.metadata.get("title", track.metadata.get("name")) for track in film.streams.audio],
-                  "sound": [track.codec_context.name for track in film.streams.audio],
+                  "sound": [track.codec_context.name.replace("mp3float", "mp2") for track in film.streams.audio],  # .mp4 has one name for both
                   "chapters": [chapter["metadata"].get("title") for chapter in film.chapters()], "covers": sum(bool(int(s.disposition) & 1024) for s in film.streams.video)}
         report["times"], report["fields"] = [], 0
         for frame in film.decode(video):
