@@ -89,8 +89,9 @@ def test_modules_fit_a_sitting_and_functions_a_screen():
                  for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
     assert {name: length for name, length in functions.items() if length > 40} == {}
     assert sorted(functions.values())[len(functions) // 2] <= 12
-    core = [path for name, path in MODULES.items() if room(name) not in ("apps", "grading", "__main__")]
-    assert sum(bool(line.strip()) for path in core for line in path.read_text().splitlines()) < 4000
+    packages = ("formats", "training", "upscaling", "apps", "grading", "__main__")  # these may grow; the rest is the core that lessons import
+    core = [path for name, path in MODULES.items() if room(name) not in packages]
+    assert sum(bool(line.strip()) for path in core for line in path.read_text().splitlines()) < 3500
 
 
 @pytest.mark.parametrize("start", ["import srgan_lib", "import srgan_lib.grading", "from srgan_lib.__main__ import main; main(['--help'])",

@@ -89,7 +89,7 @@ def _picture(rows: list[dict], file: Path) -> None:
     axes = figure.subplots()
     axes.hist([100 * row["points"] / row["out_of"] for row in rows], bins=range(0, 101, 10), color="0.4", edgecolor="white")
     axes.set(xlabel="% of the points", ylabel="notebooks", xlim=(0, 100))
-    atomicwrite_text(file, lambda out: figure.savefig(out, format="png", dpi=150))
+    atomic_write(file, lambda out: figure.savefig(out, format="png", dpi=150))
 
 
 def write_csv(rows: list[dict], file: Path) -> None:
@@ -115,4 +115,4 @@ def _harmless(cell: str) -> str:
 
 
 def write_text(file: Path, text: str) -> None:
-    atomicwrite_text(file, lambda out: out.write(text.encode("utf-8", "replace")))
+    atomic_write(file, lambda out: out.write(text.encode("utf-8", "replace")))

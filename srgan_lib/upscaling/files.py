@@ -13,11 +13,13 @@ from pathlib import Path
 from ..errors import CourseError, ImageError
 from ..images import format_of, open_picture
 from ..notes import note
-from .listing import STREAM, counted, is_video, jobs
+from .animations import becomes_video, stays_animation, upscale_animation
+from .listing import STREAM, counted, jobs
 from .pictures import SCALES, Upscaler, plan, shrunk_to, siblings
 from .records import is_done, key_of, remember
 from .saving import check_target, save
 from .video import upscale_video
+from .workload import Workload
 
 FIRST, ALL = "first", "all"
 
@@ -72,7 +74,9 @@ def upscale_files(inputs, output: str | None = None, generator="srresnet-x4", sc
     todo = [job for job in listed if not (job[2] and is_done(job[1], keys[job]))]
     if len(todo) < len(listed):
         print(f"note: {len(listed) - len(todo)} already done")
+    videos = Workload([source for source, _, _ in todo], upscalers.scale)
     for number, job in enumerate(todo, 1):
+        videos.say_what_is_left(job[0])
         label = progress and (f"{number}/{len(todo)} " if len(todo) > 1 else "") + Path(job[0]).name
         try:
             began, done = time.monotonic(), 0
@@ -141,7 +145,10 @@ def _is_exact(scale: int, own: set[int]) -> bool:
 
 def _one(source: str, target: str, upscalers: Upscalers, label, tile, options: Options, start, end, most_pixels, key):
     """Upscale one input; yields (target, size) for every file that is written."""
-    if source != STREAM and is_video(source):
+    if STREAM not in (source, target) and not options.resized and options.pages == FIRST and stays_animation(source, target):
+        yield target, upscale_animation(source, target, upscalers.loaded[upscalers.scale], options.quality, label)
+        return remember(target, key)
+    if source != STREAM and becomes_video(source, target):
         if options.resized:
             raise ImageError("a size in pixels can be had for images, not for films; use --scale")
         yield target, upscale_video(source, target, upscalers.loaded[upscalers.scale], start=start, end=end, progress=label)

@@ -6,13 +6,10 @@ from pathlib import Path
 
 from ..errors import ImageError
 from ..formats.known import SUFFIXES, is_hidden, is_picture
-from .video import VIDEO_SUFFIXES
+from .animations import own_suffix
+from .streams import is_video
 
 STREAM = "-"
-
-
-def is_video(path) -> bool:
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def jobs(inputs: list[str], output: str | None, tag: str, suffix: str = ".png", left_out: Counter | None = None) -> list[tuple[str, str, bool]]:
@@ -100,7 +97,7 @@ def _place(source: str, folder: str, tag: str, suffix: str, shared: bool = False
     """FOLDER/NAME-x4.png, or FOLDER/NAME-jpg-x4.png where a.jpg and a.png stand side by side; films keep their container."""
     path = Path(source)
     kept = path.suffix if path.suffix.lower() in (".mp4", ".mov", ".mkv", ".m4v") else ".mp4"
-    suffix = kept if is_video(path) else suffix
+    suffix = kept if is_video(path) else (own_suffix(path) if suffix == ".png" else None) or suffix
     return str(Path(folder) / f"{path.stem}{f'-{path.suffix[1:]}' if shared else ''}-{tag}{suffix}")
 
 

@@ -84,7 +84,7 @@ def killed(folder: Path, film: Path, other: Path, model: str) -> dict:
     target, whole = folder / "killed-x4.mp4", film.with_name(f"{film.stem}-x4.mp4").stat().st_size
     part = target.with_name(f".{target.name}.part")
     child = command(film, target, model)
-    while child.poll() is None and not (part.exists() and part.stat().st_size > whole / 10):  # the encoder holds 50 frames back
+    while child.poll() is None and sum(path.stat().st_size for path in part.glob("*.packets")) < whole / 10:  # the encoder holds 50 frames back
         time.sleep(0.02)
     assert child.poll() is None, "it was done before it could be killed"
     child.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Films: time stamps, sound, rotation, colour, and what is left when something breaks."""
+"""Videos: time stamps, sound, rotation, colour, and what is left when something breaks."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from recordings import nearly_identity
 
 from srgan_lib.errors import ImageError
 from srgan_lib.models import SRResNet
 from srgan_lib.upscaling import upscale_video
-from srgan_lib.upscaling.video import comparison_sheet
+from srgan_lib.upscaling.sheets import comparison_sheet
 
 av = pytest.importorskip("av")
 ROOT = Path(__file__).parents[2]
@@ -26,19 +26,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def generator():
     """x2, nearly the identity: colours survive, so that they can be compared."""
-    torch.manual_seed(0)
-    network = SRResNet(scale=2, blocks=1, channels=8).eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(0)
-        network.head[1].weight.fill_(1)
-        network.upsample[1].weight.fill_(1)
-        for colour in range(3):
-            network.head[0].weight[colour, colour, 4, 4] = 1
-            for phase in range(4):
-                network.upsample[0].weight[4 * colour + phase, colour, 1, 1] = 1
-            network.tail.weight[colour, colour, 4, 4] = 1
-    return network
+    return nearly_identity()
 
 
 def film(path, frames=10, size=(32, 24), rate=10, sound="aac", stamps=None, full=False, codec="libx264"):

@@ -1,0 +1,102 @@
+"""Animated GIF, WebP and APNG: every frame enlarged, into the same format, with its duration."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageSequence
+
+from ..errors import ImageError
+from ..images import Picture, atomic_write
+from .sinks import CONTAINERS
+from .streams import is_video
+
+FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
+BY_FFMPEG = (".gif", ".png", ".apng")  # animations that may become a video
+OPAQUE = 128  # of 255, from which on a pixel of a GIF is visible
+PASSED_ON = {"GIF": ("loop", "comment"), "WEBP": ("loop", "background", "icc_profile", "exif", "xmp"), "PNG": ("loop", "icc_profile", "exif", "default_image", "dpi")}
+
+
+def is_animation(source) -> bool:
+    """Whether Pillow finds several moments in a GIF, WebP or PNG file."""
+    if Path(source).suffix.lower() not in FORMATS:
+        return False
+    try:
+        with Image.open(source, formats=["GIF", "WEBP", "PNG"]) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except Exception:  # decoders raise almost anything on hostile bytes; the reader of images says what is wrong
+        return False
+
+
+def own_suffix(source) -> str | None:
+    """The suffix that keeps an animation moving, or None for what does not move."""
+    return Path(source).suffix.lower() if is_animation(source) else None
+
+
+def stays_animation(source, target) -> bool:
+    return Path(target).suffix.lower() in FORMATS and is_animation(source)
+
+
+def becomes_video(source, target) -> bool:
+    """Whether `upscale_video` makes this target: from a video, or from an animation that FFmpeg reads."""
+    if Path(source).suffix.lower() in FORMATS and Path(target).suffix.lower() in CONTAINERS:
+        return Path(source).suffix.lower() in BY_FFMPEG and is_animation(source)
+    return is_video(source)
+
+
+def upscale_animation(source, target, upscaler, quality: int = 95, label: bool | str = False) -> tuple[int, int]:
+    """Enlarge every frame -> (width, height) of the result. Raises ImageError."""
+    name = FORMATS[Path(target).suffix.lower()]
+    with Image.open(source, formats=["GIF", "WEBP", "PNG"]) as image:
+        durations, first = _durations(image, source), image.format
+        hidden = 1 if image.info.get("default_image") else 0  # APNG: the first picture is for viewers without animation
+        if hidden and name != "PNG":
+            print(f"note: the still image of this APNG does not fit {name} and is left out")
+        frames = _enlarged(image, upscaler, name, label, hidden if name != "PNG" else 0)
+        options = {key: image.info[key] for key in PASSED_ON[name] if key in image.info and (key != "background" or first == name)}
+        options |= {"WEBP": {"quality": quality}, "GIF": {"disposal": 2, "optimize": False}, "PNG": {"disposal": 0, "blend": 0}}[name]
+        try:
+            start, frames = next(frames), list(frames) if name == "PNG" else frames  # Pillow walks over a PNG's frames twice
+            atomic_write(target, lambda file: start.save(file, name, save_all=True, append_images=frames, duration=durations[hidden:], **options))
+        except (OSError, SyntaxError, EOFError) as error:
+            raise ImageError(f"{source}: broken animation ({error})") from None
+        return start.size
+
+
+def _durations(image, source) -> list[float]:
+    """Milliseconds of each frame. Raises ImageError for what cannot be decoded."""
+    found = []
+    try:
+        for frame in ImageSequence.Iterator(image):
+            frame.load()  # WebP tells a frame's duration once it is decoded
+            found.append(frame.info.get("duration", 0))
+    except Exception as error:
+        raise ImageError(f"{source}: broken animation ({error})") from None
+    image.seek(0)
+    return found
+
+
+def _enlarged(image, upscaler, name: str, label, skip: int):
+    """Each frame of an open animation, enlarged, in a mode that the format holds."""
+    for number in range(skip, image.n_frames):
+        image.seek(number)
+        rgba = np.array(image.convert("RGBA"))
+        alpha = None if (rgba[..., 3] == 255).all() else np.ascontiguousarray(rgba[..., 3])
+        text = f"{label}, frame {number + 1} of {image.n_frames}" if isinstance(label, str) else label
+        result = upscaler(Picture(np.ascontiguousarray(rgba[..., :3]), alpha), progress=text)
+        yield _for_gif(result) if name == "GIF" else result.convert("RGBA")
+
+
+def _for_gif(image: Image.Image) -> Image.Image:
+    """255 colours of the frame's own, and one that is transparent where less than half of a pixel is visible."""
+    few = image.convert("RGB").quantize(255, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
+    if image.mode != "RGBA":
+        return few
+    levels = np.asarray(few).copy()
+    levels[np.asarray(image.getchannel("A")) < OPAQUE] = 255
+    colours = (few.getpalette() + [0] * 768)[:768]
+    few = Image.fromarray(levels, "L")
+    few.putpalette(colours)
+    few.info["transparency"] = 255
+    return few
+
+

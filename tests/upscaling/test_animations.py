@@ -1,0 +1,100 @@
+"""Animated GIF, WebP and APNG: frames, durations, loops and transparency, and the way into a video."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from recordings import nearly_identity, probe, scene
+
+from srgan_lib.upscaling.animations import is_animation, upscale_animation
+from srgan_lib.upscaling.files import upscale_files
+from srgan_lib.upscaling.pictures import Upscaler
+
+DURATIONS = [100, 40, 250, 70]
+
+
+@pytest.fixture(scope="module")
+def upscaler():
+    return Upscaler(nearly_identity())
+
+
+def animation(path, clear=False, durations=DURATIONS, **options):
+    frames = []
+    for number in range(len(durations)):
+        image = Image.fromarray(scene(3 * number, (48, 32)))
+        if clear:
+            image.putalpha(Image.fromarray(np.where(np.hypot(*np.mgrid[-16:16, -24:24]) < 12 + number, 255, 0).astype(np.uint8)))
+        frames.append(image)
+    extra = {".webp": {"lossless": True}, ".gif": {"disposal": 2}}.get(path.suffix, {})
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0, **extra | options)
+    return path
+
+
+def read(path):
+    with Image.open(path) as image:
+        frames = []
+        for number in range(image.n_frames):
+            image.seek(number)
+            image.load()
+            frames.append((round(image.info.get("duration", 0)), np.array(image.convert("RGBA")).astype(int)))
+        return frames, image.info.get("loop")
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("clear", [False, True])
+def test_frames_durations_and_loop(tmp_path, upscaler, suffix, clear):
+    source, target = animation(tmp_path / f"a{suffix}", clear), tmp_path / f"b{suffix}"
+    assert upscale_animation(source, target, upscaler, 100) == (96, 64)
+    (before, loop), (after, again) = read(source), read(target)
+    assert [duration for duration, _ in after] == [duration for duration, _ in before] and loop == again == 0
+    for (_, a), (_, b) in zip(before, after):
+        small = b[::2, ::2]
+        seen = (a[..., 3] > 200) & (small[..., 3] > 200)
+        assert np.abs(a - small)[seen][:, :3].mean() < 4 and np.abs(a[..., 3] - small[..., 3]).mean() < 12
+
+
+def test_gif_counts_in_hundredths(tmp_path, upscaler):
+    # GIF89a, 23, c, vii: the delay is in hundredths of a second
+    source = animation(tmp_path / "a.gif", durations=[30, 70, 1230, 20])
+    upscale_animation(source, tmp_path / "b.gif", upscaler)
+    assert [duration for duration, _ in read(tmp_path / "b.gif")[0]] == [30, 70, 1230, 20]
+
+
+def test_the_still_image_of_an_apng(tmp_path, upscaler, capsys):
+    # PNG (third edition), 11.3.6.2: without an fcTL before IDAT the image is no part of the animation
+    still = Image.new("RGB", (48, 32), (255, 0, 0))
+    others = [Image.fromarray(scene(3 * number, (48, 32))) for number in range(3)]
+    still.save(tmp_path / "a.png", save_all=True, default_image=True, append_images=others, duration=[90, 60, 30], loop=0)
+    upscale_animation(tmp_path / "a.png", tmp_path / "b.png", upscaler)
+    (before, _), (after, _) = read(tmp_path / "a.png"), read(tmp_path / "b.png")
+    assert [duration for duration, _ in before[1:]] == [duration for duration, _ in after[1:]] == [90, 60, 30]
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.info["default_image"] and np.abs(np.array(image.convert("RGB")).astype(int) - (255, 0, 0)).max() < 3
+    upscale_animation(tmp_path / "a.png", tmp_path / "b.webp", upscaler)
+    assert len(read(tmp_path / "b.webp")[0]) == 3 and "still image" in capsys.readouterr().out
+
+
+def test_a_folder_keeps_them_moving(tmp_path, upscaler):
+    (tmp_path / "in").mkdir()
+    for suffix in (".gif", ".webp", ".png"):
+        animation(tmp_path / "in" / f"a{suffix[1:]}{suffix}")
+    Image.fromarray(scene(0)).save(tmp_path / "in" / "still.gif")
+    assert upscale_files([str(tmp_path / "in")], str(tmp_path / "out"), nearly_identity()) == 0
+    assert {path.name: is_animation(path) for path in (tmp_path / "out").iterdir()} == {
+        "agif-x2.gif": True, "awebp-x2.webp": True, "apng-x2.png": True, "still-x2.png": False}
+
+
+def test_into_a_video(tmp_path):
+    animation(tmp_path / "a.gif")
+    assert upscale_files([str(tmp_path / "a.gif")], str(tmp_path / "b.mp4"), nearly_identity()) == 0
+    report = probe(tmp_path / "b.mp4")
+    assert report["times"] == [0, 0.1, 0.14, 0.39] and report["seconds"] == pytest.approx(0.46, abs=0.011)
+
+
+def test_broken_animations_are_a_sentence(tmp_path, capsys):
+    for suffix in (".gif", ".webp", ".png"):
+        source = animation(tmp_path / f"a{suffix}")
+        data = source.read_bytes()
+        source.write_bytes(data[:len(data) * 2 // 3])
+        upscale_files([str(source)], str(tmp_path / f"b{suffix}"), nearly_identity())
+        assert "Traceback" not in capsys.readouterr().err
+    assert not list(tmp_path.glob(".*"))
