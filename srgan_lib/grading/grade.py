@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from .server import LATE, TESTS, Sandbox
+from .server import LATE, TESTS, Sandbox, exercise_files
 from .submission import MOST_BYTES, GradingError, load_notebook, release
 
 __all__ = ["check", "hint", "grade", "load_notebook", "release", "add_arguments", "run"]
@@ -80,6 +80,7 @@ def grade_each(paths, seed, jobs, timeout, finished=(), mode="namespaces", artif
     kept = {path: known[path, digests[path], seed] for path in paths if (path, digests[path], seed) in known}
     yield from kept.items()
     if todo := [path for path in paths if path not in kept]:
+        exercise_files()  # before a server starts in vain
         with Sandbox(timeout, _imports(todo), mode) as sandbox:  # it starts while we import torch
             for path, row in _grade_in(sandbox, todo, seed, jobs, artifact, progress):
                 yield path, {**row, "digest": digests[path]}
@@ -127,15 +128,3 @@ def _imports(paths) -> frozenset:
         except Exception:  # its turn to be refused comes later
             continue
     return frozenset(found)
-
-
-def add_arguments(parser) -> None:
-    """The options of `python -m srgan_lib grade`."""
-    from .command import add_arguments as add
-    add(parser)
-
-
-def run(arguments) -> int:
-    """Grade from the command line; 0 when every notebook was processed, however bad it was."""
-    from .command import run as grade_class
-    return grade_class(arguments)

@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from .server import TESTS, Sandbox, Session
+from .server import TESTS, Sandbox, Session, exercise_files
 from .submission import GradingError, NotebookError, Submission, load_notebook
 from .trial import EXERCISES, Exercise, Result, attempt
 
@@ -19,10 +19,7 @@ def load_exercises(folder: Path = TESTS) -> dict[str, Exercise]:
 
     Raises GradingError when there are none, as in an installation without the course's notebooks.
     """
-    files = sorted(folder.glob("[0-9]*.py"))
-    if not files:
-        raise GradingError(f"{folder}: no exercises there; grading and check() need a checkout of the course")
-    for file in files:
+    for file in exercise_files(folder):
         name = f"{__package__}.assignment_{file.stem}"
         if name not in sys.modules:
             spec = importlib.util.spec_from_file_location(name, file)

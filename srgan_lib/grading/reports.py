@@ -7,6 +7,8 @@ import re
 import statistics
 from pathlib import Path
 
+from ..images import atomic_write
+
 
 def write_reports(rows: list[dict], folder: Path) -> None:
     """Write FOLDER/<notebook>.md for each student, summary.md, and histogram.png where matplotlib is installed."""

@@ -94,6 +94,14 @@ class Sandbox:
         self.folder.cleanup()
 
 
+def exercise_files(folder: Path = TESTS) -> list[Path]:
+    """The test files of the assignment. Raises GradingError when there are none, as in an installation without the course's notebooks."""
+    files = sorted(folder.glob("[0-9]*.py"))
+    if not files:
+        raise GradingError(f"{folder}: no exercises there; grading and check() need a checkout of the course")
+    return files
+
+
 def _is_package_folder(entry: str) -> bool:
     """Whether an entry of our module path may be shown to submissions: packages, not the course or a folder around it."""
     path = Path(entry).absolute()
