@@ -167,6 +167,48 @@ def test_every_definition_is_soon_followed_by_its_proof(path):
             assert any(following["outputs"] for following in code[number:number + 4]), source(cell)
 
 
+# ---------------------------------------------------------------- prose and outputs agree
+
+
+QUOTED = re.compile(r"<!-- outputs: ([^>]*?) -->")
+
+
+@each_lesson
+def test_numbers_that_prose_quotes_stand_in_the_prose_and_in_an_output_above(path):
+    """`<!-- outputs: 24.82, 29.75 -->` in a markdown cell names what the cell quotes of the outputs above it."""
+    seen = ""
+    for cell in cells(path):
+        if cell["cell_type"] == "code":
+            seen += "\n".join(texts(cell)[1:])
+            continue
+        for marker in QUOTED.finditer(source(cell)):
+            for number in marker[1].split(", "):
+                exact = re.compile(rf"(?<![\d.]){re.escape(number)}(?![\d]|\.\d)")
+                assert exact.search(QUOTED.sub("", source(cell))) and exact.search(seen), f"{number}: {source(cell)[:200]}"
+
+
+def test_a_quoted_number_that_is_not_in_an_output_is_found(tmp_path):
+    for shown, good in (("ends at 29.75 dB", True), ("ends at 29.76 dB", False), ("ends at 129.75 dB", False)):
+        path = tmp_path / "one.ipynb"
+        path.write_text(json.dumps({"cells": [
+            {"cell_type": "code", "source": "", "outputs": [{"text": shown}]},
+            {"cell_type": "markdown", "source": "It has 29.75 dB.<!-- outputs: 29.75 -->"}]}))
+        if good:
+            test_numbers_that_prose_quotes_stand_in_the_prose_and_in_an_output_above(path)
+        else:
+            with pytest.raises(AssertionError, match="29.75"):
+                test_numbers_that_prose_quotes_stand_in_the_prose_and_in_an_output_above(path)
+
+
+@pytest.mark.parametrize("name, drawings", [("02_models", ("generator", "discriminator")), ("03_training", ("training",)), ("06_esrgan", ("dense_block",))])
+def test_the_drawings_in_a_lesson_are_those_of_docs(name, drawings):
+    shown = ["".join(output["data"]["image/svg+xml"]) for cell in cells(FOLDER / f"{name}.ipynb", "code") for output in cell["outputs"]
+             if "image/svg+xml" in output.get("data", {})]
+    stored = [(ROOT / "docs" / f"{drawing}.svg").read_text() for drawing in drawings]
+    assert [re.findall(r">([^<]+)</text>", one) for one in shown] == [re.findall(r">([^<]+)</text>", one) for one in stored]
+    assert all("aria-label=" in one for one in shown)
+
+
 # ---------------------------------------------------------------- definitions are the library's
 
 

@@ -69,11 +69,11 @@ def _interpolate(convolution: nn.Conv2d, factor: int) -> None:
 def phase_taps(factor: int) -> torch.Tensor:
     """(factor, 3): for each phase, the cubic kernel at the pixel before, the pixel itself and the pixel after; each row sums to 1."""
     places = (torch.arange(factor) + 0.5) / factor - 0.5     # of the phases inside a pixel: a quarter left and right for 2
-    weights = _cubic(places[:, None] - torch.arange(-1.0, 2.0))
+    weights = cubic_weights(places[:, None] - torch.arange(-1.0, 2.0))
     return weights / weights.sum(1, keepdim=True)
 
 
-def _cubic(x: torch.Tensor, a: float = -0.5) -> torch.Tensor:
+def cubic_weights(x: torch.Tensor, a: float = -0.5) -> torch.Tensor:
     """Keys' cubic kernel (Keys 1981), MATLAB's choice of `a`."""
     x = x.abs()
     near = (a + 2) * x**3 - (a + 3) * x**2 + 1

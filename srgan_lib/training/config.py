@@ -145,8 +145,9 @@ TINY = _profile(
 LIVE = _profile(  # a CPU, while the reader looks on: a small network past bicubic, then the shipped one against a discriminator
     TrainConfig(start="bicubic", blocks=2, channels=16, batch=4, hr_size=48, steps=2000, learning_rate=1e-3, schedule="cosine", warmup=100,
                 content="l1", ema=0.99, log_every=50, valid_every=100, checkpoint_every=500),
-    init="srresnet-x4", frozen_batch_norm=True, blocks=16, channels=64, steps=60, learning_rate=2e-4, schedule="constant", ema=0.9,
-    adversarial_weight=1e-2, discriminator_channels=32, log_every=5, valid_every=10, checkpoint_every=30)
+    init="srresnet-x4", frozen_batch_norm=True, blocks=16, channels=64, start="random", steps=120, learning_rate=4e-4, warmup=10, ema=0.9,
+    min_detail=6.0, adversarial_weight=2e-2, grid_weight=0.5, discriminator_channels=32, generator_every=3, content="l1",
+    log_every=10, valid_every=20, checkpoint_every=60)
 ENLARGING = ("upsample.", "conv_up")  # where generators of one architecture differ that differ in scale
 PROFILES = {"tiny": TINY, "live": LIVE, "colab": COLAB, "paper": PAPER}
 

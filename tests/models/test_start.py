@@ -10,7 +10,7 @@ from srgan_lib.errors import CourseError, ModelError, TrainingError
 from srgan_lib.images import degrade, read_image, resize_bicubic, to_tensor
 from srgan_lib.metrics import protocol_psnr
 from srgan_lib.models import EncoderDecoder, RRDBNet, SRResNet, begin_as_bicubic
-from srgan_lib.models.start import cubic, phase_taps
+from srgan_lib.models.start import cubic_weights, phase_taps
 from srgan_lib.training import LIVE, PROFILES, TINY, TrainConfig, make_generator
 from srgan_lib.training.validation import centre
 
@@ -71,7 +71,7 @@ def test_a_plain_area_stays_plain_and_colours_stay_apart(scale):
 
 def test_the_kernel_is_keys_cubic_convolution():
     """Keys 1981, eq. 15 (a = -1/2): 1 at 0, 0 at 1 and 2, 9/16 at a half, -1/16 at one and a half."""
-    assert cubic(torch.tensor([0.0, 1.0, 2.0, 3.0, 0.5, -0.5, 1.5])).tolist() == [1, 0, 0, 0, 9 / 16, 9 / 16, -1 / 16]
+    assert cubic_weights(torch.tensor([0.0, 1.0, 2.0, 3.0, 0.5, -0.5, 1.5])).tolist() == [1, 0, 0, 0, 9 / 16, 9 / 16, -1 / 16]
 
 
 def test_each_phase_weighs_to_one_and_opposite_phases_mirror():
