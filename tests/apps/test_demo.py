@@ -21,6 +21,7 @@ from srgan_lib.apps import demo
 from srgan_lib.__main__ import main
 from srgan_lib.errors import CourseError
 from srgan_lib.models import SRResNet
+from srgan_lib.notes import note
 from srgan_lib.upscaling import upscale
 
 
@@ -98,6 +99,30 @@ def test_greys_and_16_bits(kind, tmp_path, model, monkeypatch):
     assert after.size == before.size == (100, 71) and Image.open(result).mode == {"grey": "L", "deep": "I;16"}[kind]
     levels = np.asarray(Image.open(result)).astype(float) / (1 if kind == "grey" else 257)
     assert abs(np.asarray(after).mean() - levels.mean()) < 1
+
+
+def test_notes_and_warnings_reach_the_visitor(tmp_path, model, capsys):
+    frames = [Image.fromarray(photograph(8, 9, seed)) for seed in range(3)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "pages.tif", save_all=True, append_images=frames[1:])
+    for name, words in (("moving.gif", "moving.gif: animated, 3 frames; the first is used"), ("pages.tif", "holds 3 pages; the first is used")):
+        dropped, text = demo.receive(str(tmp_path / name))
+        assert words in text and str(tmp_path) not in text
+        text = demo.enlarge(dropped, model, tmp_path, print)[-1]
+        assert words in text and "36 x 32 pixels with" in text and str(tmp_path) not in text.replace(model, "")
+    assert "frames" not in "".join(capsys.readouterr())
+
+
+def test_notes_of_the_result_reach_the_visitor_too(tmp_path, model, monkeypatch):
+    Image.fromarray(photograph(8, 9)).save(tmp_path / "a<b>.png")
+    monkeypatch.setattr(demo, "save", lambda image, target: (note("something <odd>"), image.save(target)))
+    text = demo.enlarge(demo.receive(str(tmp_path / "a<b>.png"))[0], model, tmp_path, print)[-1]
+    assert "<li>something &lt;odd&gt;.</li>" in text
+
+
+def test_a_name_of_255_bytes_has_a_result(tmp_path, model):
+    _, result, text = demo.enlarge(demo.receive(uploaded(tmp_path, "猫" * 83 + ".png", photo_bytes(8, 9)))[0], model, tmp_path, print)
+    assert result and Path(result).is_file() and "36 x 32" in text
 
 
 def test_what_would_take_too_long_is_refused(tmp_path, model, monkeypatch):
