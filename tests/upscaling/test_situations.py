@@ -14,7 +14,7 @@ from srgan_lib.__main__ import main
 from srgan_lib.errors import ImageError
 from srgan_lib.images import open_picture
 from srgan_lib.models import SRResNet
-from srgan_lib.sixteen import DeepImage
+from srgan_lib.formats.sixteen import DeepImage
 from srgan_lib.upscaling import Upscaler, upscale, upscale_files
 from srgan_lib.upscaling.cutouts import filled
 

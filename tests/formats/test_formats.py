@@ -11,12 +11,12 @@ import tifffile
 from PIL import Image, ImageOps, PngImagePlugin
 from samples import photograph
 
-from srgan_lib import formats, metadata
-from srgan_lib.deep import turned
+from srgan_lib.formats import known as formats, metadata
+from srgan_lib.formats.deep import turned
 from srgan_lib.errors import ImageError
 from srgan_lib.images import open_picture, write_image
 from srgan_lib.notes import collected, note
-from srgan_lib.sixteen import DeepImage
+from srgan_lib.formats.sixteen import DeepImage
 
 RANDOM = np.random.default_rng(0)
 DEEP = RANDOM.integers(0, 65536, (37, 53, 4)).astype(np.uint16)
