@@ -18,3 +18,6 @@ class Mixed(nn.Module):
 
     def forward(self, lr):
         return torch.lerp(self.psnr(lr), self.gan(lr), self.strength)
+
+    def extra_repr(self) -> str:
+        return f"strength={self.strength:g}"  # what tells two mixes of the same networks apart
