@@ -21,16 +21,19 @@ import torch
 from PIL import Image, ImageCms
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from srgan_lib.images import format_of  # noqa: E402
+from srgan_lib.formats import formats  # noqa: E402
+from srgan_lib.images import format_of, open_picture  # noqa: E402
+from srgan_lib.sixteen import DeepImage  # noqa: E402
 from srgan_lib.upscaling import upscale_files  # noqa: E402
 from srgan_lib.models import SRResNet  # noqa: E402
 
 SCALE = 2
-MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F")
-SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".bmp", ".gif", ".ppm")
+DEEP = {"LA;16": 2, "RGB;16": 3, "RGBA;16": 4}  # channels of what Pillow has no mode for
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F", *DEEP)
+SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".bmp", ".gif", ".ppm", ".avif", ".jp2", ".tga", ".heic", ".jxl")  # the last two where their plugins are
 SMALL, MIDDLE, LARGE = ((1, 1), (7, 5)), ((1, 37), (53, 1), (64, 48), (400, 300)), ((2000, 1500), (6000, 4000))  # width x height
-METADATA = ("plain", "profile", "turned")  # turned: EXIF with a text and orientation 6, a quarter turn
-RESULT = {"1": "L", "L": "L", "LA": "LA", "RGBA": "RGBA", "I;16": "I;16", "I": "I;16", "F": "L"}  # all others: RGB
+METADATA = ("plain", "profile", "turned", "moving")  # turned: EXIF with a text and orientation 6, a quarter turn; moving: two frames or pages
+RESULT = {"1": "L", "L": "L", "LA": "LA", "RGBA": "RGBA", "I;16": "I;16", "I": "I;16", "F": "I;16"}  # all others: RGB
 DESCRIPTION, ORIENTATION = 0x010E, 0x0112
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -40,6 +43,9 @@ class Case(NamedTuple):
     suffix: str
     size: tuple[int, int]
     metadata: str
+
+
+formats()  # registers plugins
 
 
 def cases(sizes, modes=MODES, suffixes=SUFFIXES, metadata=METADATA) -> list[Case]:
@@ -58,6 +64,10 @@ def store(case: Case, path: Path) -> bool:
         image = Image.fromarray(random.integers(0, 65536, (height, width)).astype(np.uint16 if case.mode == "I;16" else np.int32))
     elif case.mode == "F":
         image = Image.fromarray(random.random((height, width), np.float32))
+    elif case.mode in DEEP:
+        if case.suffix not in (".png", ".tif") or case.metadata == "moving":
+            return False
+        image = DeepImage.of(random.integers(0, 65536, (height, width, DEEP[case.mode])).astype(np.uint16))
     elif case.mode == "LAB":
         image = Image.frombytes("LAB", case.size, random.integers(0, 256, (height, width, 3), np.uint8).tobytes())
     else:
@@ -65,12 +75,14 @@ def store(case: Case, path: Path) -> bool:
     options, exif = {"profile": {"icc_profile": PROFILE}}.get(case.metadata, {}), Image.Exif()
     if case.metadata == "turned":
         exif[DESCRIPTION], exif[ORIENTATION] = "a photograph", 6
-        options = {"exif": exif}
+        options = {"exif": exif.tobytes()}
+    if case.metadata == "moving":
+        options = {"save_all": True, "append_images": [image.transpose(Image.Transpose.ROTATE_180)]}
     try:
         image.save(path, **options)
         Image.open(io.BytesIO(path.read_bytes())).load()  # YCbCr in a TIFF fails here
         return True
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError):
         return False
 
 
@@ -91,18 +103,26 @@ def outcome(case: Case, folder: Path, generator) -> str:
 
 def judged(case: Case, before: Image.Image, after: Image.Image, said: str) -> str:
     """Compare a result with what the stored input asks for."""
-    turned = before.getexif().get(ORIENTATION) == 6 and before.format != "TIFF" or case.metadata == "turned" and before.format == "TIFF"
+    turned = before.getexif().get(ORIENTATION) == 6 and before.format != "TIFF" or case.metadata == "turned" and before.format in ("TIFF", "HEIF")
     size = case.size[::-1] if turned else case.size
     if after.size != tuple(SCALE * side for side in size):
         return f"FAULT size {after.size}"
+    if getattr(before, "n_frames", 1) > 1 and "holds 2" not in said and "2 frames" not in said:
+        return "FAULT second picture left out without a word"
     words = [after.mode]
+    if case.mode in DEEP:
+        deep, channels = open_picture(after.filename, quiet=True).deep, DEEP[case.mode]
+        return f"{case.mode} 16 bits" if deep is not None and (deep.ndim == 3) == (channels > 2 or case.suffix == ".tif") else "FAULT not 16 bits"
     if expected(before) != after.mode and not (words := _explained(before, after, said)):
         return f"FAULT mode {after.mode} from {before.mode}"
     lost_profile = before.mode in ("CMYK", "LAB")  # its pixels became RGB
     if "icc_profile" in before.info and not lost_profile:
-        if after.info.get("icc_profile") != PROFILE:
-            return "profile not held" if format_of(after.filename) in ("BMP", "PPM") else "FAULT profile lost"
-        words.append("profile")
+        if case.suffix == ".jxl":  # it stores what the profile says, and writes one of its own when read
+            words.append("profile" if after.info.get("icc_profile") else "profile not held")
+        elif after.info.get("icc_profile") != PROFILE:
+            return "profile not held" if format_of(after.filename) in ("BMP", "PPM", "TGA", "JPEG2000") else "FAULT profile lost"
+        else:
+            words.append("profile")
     if case.metadata == "turned" and DESCRIPTION in before.getexif():
         if after.getexif().get(DESCRIPTION) != "a photograph" or after.getexif().get(ORIENTATION, 1) != 1:
             return "FAULT exif"
