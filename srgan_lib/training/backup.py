@@ -75,6 +75,8 @@ class Backup:
     def store(self) -> None:
         """Copy the run's files there, each whole or not at all."""
         try:
+            for torn in self.folder.glob(".*.part"):  # what a kill inside an earlier copy has left
+                torn.unlink(missing_ok=True)
             for name in KEPT:
                 if (self.run / name).is_file():
                     with open(self.run / name, "rb") as source:

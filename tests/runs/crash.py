@@ -3,12 +3,15 @@
 python tests/runs/crash.py --kills 60            both stages, 60 kills each; exit code 1 when a weight differs
 
 The process imports everything once and forks a trainer for each attempt, so that a kill falls into training or into the
-writing of a checkpoint, not into the import of torch.
+writing of a checkpoint, not into the import of torch. Every run has a backup; between two kills its folder is sometimes thrown
+away, so that the next attempt fetches the backup, and is killed in that too. The backup's step may never fall, and at the
+end generator/ must be the checkpoint's average.
 """
 
 import argparse
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -24,7 +27,9 @@ import torch
 from srgan_lib.training import RunFolder
 from srgan_lib.data import ImageBank
 from srgan_lib.data import images
+from srgan_lib.models import load_generator
 from srgan_lib.training import TINY, train
+from srgan_lib.training.backup import step_of
 
 torch.set_num_threads(1)
 warnings.simplefilter("ignore")  # D has lost, and so on: these networks are tiny
@@ -41,12 +46,28 @@ def weights(run: Path) -> dict:
     return RunFolder(run).load()["networks"]
 
 
+def drive_of(run: Path) -> Path:
+    return run.with_name(f"{run.name}-drive")
+
+
+def backup_step(run: Path) -> int:
+    """The step that the backup holds, 0 for none."""
+    checkpoint = drive_of(run) / "checkpoint.pt"
+    return step_of(checkpoint) if checkpoint.is_file() else 0
+
+
+def exported(run: Path) -> bool:
+    """Whether generator/ is the average of the checkpoint."""
+    there, average = load_generator(run / "generator").state_dict(), weights(run)["average"]
+    return all(torch.equal(value, there[name]) for name, value in average.items())
+
+
 def attempt(config, bank, run: Path, seconds: float | None) -> int:
     """Fork a trainer, kill it after `seconds` (None: let it finish) -> its exit status."""
     child = os.fork()
     if child == 0:
         try:
-            for _ in train(config, bank, run, device="cpu"):
+            for _ in train(config, bank, run, backup=drive_of(run), device="cpu"):
                 pass
             os._exit(0)
         except BaseException as error:
@@ -64,20 +85,26 @@ def crash_test(stage: str, kills: int, folder: Path, bank: ImageBank, seed: int 
     begun = time.monotonic()
     assert attempt(config, bank, folder / f"{stage}-whole", None) == 0, "the uninterrupted run failed"
     span, whole = time.monotonic() - begun, weights(folder / f"{stage}-whole")
-    done, different, finished, torn = 0, 0, 0, 0
+    done, different, finished, torn, fetched, fallen = 0, 0, 0, 0, 0, 0
     while done < kills:
         run = folder / f"{stage}-{finished}"
         for _ in range(min(8, kills - done)):
+            if instants.random() < 0.3 and run.exists() and backup_step(run):  # a new machine, which has the backup alone
+                shutil.rmtree(run)
+                fetched += 1
+            before = backup_step(run)
             status = attempt(config, bank, run, instants.uniform(0.02, span))
-            torn += any(run.glob(".*.part"))
+            torn += any(run.rglob(".*.part")) or any(run.glob(".fetching"))
+            fallen += backup_step(run) < before
             done += os.WIFSIGNALED(status)
             if not os.WIFSIGNALED(status):
                 break
         assert attempt(config, bank, run, None) == 0, "a resumed run failed"
         resumed = weights(run)
-        different += any(not torch.equal(value, resumed[network][name]) for network in whole for name, value in whole[network].items())
+        same = all(torch.equal(value, resumed[network][name]) for network in whole for name, value in whole[network].items())
+        different += not (same and exported(run) and not any(run.rglob(".*.part")))
         finished += 1
-    return {"stage": stage, "kills": done, "runs": finished, "killed_inside_a_write": torn, "different": different}
+    return {"stage": stage, "kills": done, "runs": finished, "killed_inside_a_write": torn, "fetched": fetched, "backups_that_fell": fallen, "different": different}
 
 
 def main() -> int:
@@ -92,7 +119,7 @@ def main() -> int:
         results = [crash_test(stage, arguments.kills, Path(folder), bank, arguments.seed) for stage in stages]
     for result in results:
         print(", ".join(f"{name} {value}" for name, value in result.items()))
-    return int(any(result["different"] or result["kills"] < arguments.kills for result in results))
+    return int(any(result["different"] or result["backups_that_fell"] or result["kills"] < arguments.kills for result in results))
 
 
 if __name__ == "__main__":

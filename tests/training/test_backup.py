@@ -97,6 +97,13 @@ def test_the_backup_of_another_run_is_refused_even_at_an_earlier_step(bank, tmp_
         finish(SMALL, bank, tmp_path / "two", backup=tmp_path / "two")
 
 
+def test_what_a_kill_has_left_in_the_backup_is_removed_by_the_next_copy(bank, tmp_path):
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive" / ".checkpoint.pt.a.part").write_bytes(b"half")
+    finish(SMALL, bank, tmp_path / "run", backup=tmp_path / "drive")
+    assert sorted(path.name for path in (tmp_path / "drive").iterdir()) == sorted(backup.KEPT)
+
+
 # --- one train, one folder -------------------------------------------------------------------------------------------
 
 HOLDER = """
