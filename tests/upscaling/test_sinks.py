@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from recordings import av, nearly_identity, packets, pictures, probe, record
 
+from srgan_lib.errors import ImageError
 from srgan_lib.upscaling import upscale_video
 from srgan_lib.upscaling import segments as segments_module
 from srgan_lib.upscaling import video as video_module
@@ -237,3 +238,21 @@ def test_made_from_is_readable(tmp_path, generator, monkeypatch, short_pieces):
         upscale_video(source, tmp_path / "b.mp4", generator)
     record_of = json.loads((part_of(tmp_path / "b.mp4") / "made_from.json").read_text())
     assert record_of["crf"] == 18 and len(record_of["networks"]) == 64
+
+
+def test_a_full_disk_keeps_the_finished_frames(tmp_path, generator, monkeypatch, capsys):
+    import errno
+
+    source = record(tmp_path / "a.mp4", frames=12)
+
+    def full(*arguments):
+        raise av.FFmpegError(errno.ENOSPC, "No space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr(video_module, "join", full)
+        with pytest.raises(ImageError, match="No space left"):
+            upscale_video(source, tmp_path / "b.mp4", generator)
+    assert part_of(tmp_path / "b.mp4").is_dir() and not (tmp_path / "b.mp4").exists()
+    with monkeypatch.context() as patch:
+        assert stop_after(patch, 0) == [0]  # not one frame is computed again
+        upscale_video(source, tmp_path / "b.mp4", generator)
+    assert len(pictures(tmp_path / "b.mp4")) == 12
