@@ -3,6 +3,7 @@
 The frames are enlarged and encoded in pieces (`segments.py`); at the end they are joined with everything else of the source.
 """
 
+import errno
 import os
 import time
 from fractions import Fraction
@@ -53,6 +54,7 @@ def upscale_video(source, target, generator="srresnet-x4", start: float | None =
     except ImageError:
         raise
     except av.FFmpegError as error:
+        useless = error.errno != errno.ENOSPC or not segments.infos
         raise ImageError(f"{target}: the film cannot be written ({error.strerror})") from None
     except BaseException:
         useless = not segments.infos  # a full disk, a stopped run: the next one goes on from here

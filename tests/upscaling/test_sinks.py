@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from recordings import av, nearly_identity, packets, pictures, probe, record
 
+from srgan_lib.errors import ImageError
 from srgan_lib.upscaling import upscale_video
 from srgan_lib.upscaling import segments as segments_module
 from srgan_lib.upscaling import video as video_module
@@ -65,30 +66,25 @@ def test_sound_is_copied_or_reencoded_and_said(tmp_path, generator, codec, optio
     assert loudness(tmp_path / f"b{suffix}") == pytest.approx(loudness(source), rel=0.2)
 
 
-def with_subtitles(path, kind="subrip"):
+def with_subtitles(path):
     """A .mkv with one line of text between 0.2 and 0.7 s, and a font."""
-    plain = record(path.with_name("plain.mkv"))
-    with av.open(str(plain)) as film, av.open(str(path), "w") as out:
-        copies = {stream: out.add_stream_from_template(stream) for stream in film.streams}
-        text = out.add_stream(kind)
-        text.metadata["language"] = "ger"
+    plain, words = record(path.with_name("plain.mkv")), path.with_name("words.srt")
+    words.write_text("1\n00:00:00,200 --> 00:00:00,700\nGuten Tag\n")
+    with av.open(str(plain)) as film, av.open(str(words)) as text, av.open(str(path), "w") as out:
+        copies = {(one.name, stream.index): out.add_stream_from_template(stream) for one in (film, text) for stream in one.streams}
+        copies[text.name, 0].metadata["language"] = "ger"
         out.add_attachment("font.ttf", "application/x-truetype-font", b"a font")
         out.start_encoding()
-        packet = av.Packet(b"Guten Tag")
-        packet.stream, packet.time_base, packet.pts, packet.dts, packet.duration = text, Fraction(1, 1000), 200, 200, 500
-        out.mux(packet)
-        for packet in film.demux():
-            if packet.size:
-                packet.stream = copies[packet.stream]
-                out.mux(packet)
+        for one in (text, film):
+            for packet in one.demux():
+                if packet.size:
+                    packet.stream = copies[one.name, packet.stream.index]
+                    out.mux(packet)
     return path
 
 
 def test_subtitles_and_fonts_stay_in_matroska_and_are_named_elsewhere(tmp_path, generator, capsys):
-    try:
-        source = with_subtitles(tmp_path / "a.mkv")
-    except (av.FFmpegError, ValueError, NotImplementedError) as error:
-        pytest.skip(f"this PyAV writes no subtitles: {error}")
+    source = with_subtitles(tmp_path / "a.mkv")
     upscale_video(source, tmp_path / "b.mkv", generator)
     with av.open(str(tmp_path / "b.mkv")) as film:
         assert [stream.metadata.get("language") for stream in film.streams.subtitles] == ["ger"]
@@ -237,3 +233,21 @@ def test_made_from_is_readable(tmp_path, generator, monkeypatch, short_pieces):
         upscale_video(source, tmp_path / "b.mp4", generator)
     record_of = json.loads((part_of(tmp_path / "b.mp4") / "made_from.json").read_text())
     assert record_of["crf"] == 18 and len(record_of["networks"]) == 64
+
+
+def test_a_full_disk_keeps_the_finished_frames(tmp_path, generator, monkeypatch, capsys):
+    import errno
+
+    source = record(tmp_path / "a.mp4", frames=12)
+
+    def full(*arguments):
+        raise av.FFmpegError(errno.ENOSPC, "No space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr(video_module, "join", full)
+        with pytest.raises(ImageError, match="No space left"):
+            upscale_video(source, tmp_path / "b.mp4", generator)
+    assert part_of(tmp_path / "b.mp4").is_dir() and not (tmp_path / "b.mp4").exists()
+    with monkeypatch.context() as patch:
+        assert stop_after(patch, 0) == [0]  # not one frame is computed again
+        upscale_video(source, tmp_path / "b.mp4", generator)
+    assert len(pictures(tmp_path / "b.mp4")) == 12
