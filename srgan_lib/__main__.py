@@ -15,7 +15,7 @@ COMMANDS = {  # name: (module with add_arguments(parser) and run(arguments) -> e
     "train": ("apps.train", "Train one stage, or go on with it after a stop."),
     "evaluate": ("apps.evaluate", "Score a model or a baseline against ground truth."),
     "benchmark": ("apps.benchmark", "Measure this machine: data, training steps, inference."),
-    "grade": ("grading.grade", "Grade assignment notebooks."),
+    "grade": ("grading.command", "Grade assignment notebooks."),
     "demo": ("apps.demo", "Serve a page that enlarges pictures in the browser."),
     "publish": ("apps.publish", "Put a trained generator on the Hub, with a model card."),
     "export": ("apps.export", "Write a generator as ONNX, for pictures of any size."),

@@ -13,7 +13,7 @@ from pathlib import Path
 from .server import LATE, TESTS, Sandbox
 from .submission import MOST_BYTES, GradingError, load_notebook, release
 
-__all__ = ["check", "hint", "grade", "load_notebook", "release", "add_arguments", "run"]
+__all__ = ["check", "hint", "grade", "load_notebook", "release"]
 FAILED_ATTEMPTS: dict[str, int] = {}
 
 
@@ -127,15 +127,3 @@ def _imports(paths) -> frozenset:
         except Exception:  # its turn to be refused comes later
             continue
     return frozenset(found)
-
-
-def add_arguments(parser) -> None:
-    """The options of `python -m srgan_lib grade`."""
-    from .command import add_arguments as add
-    add(parser)
-
-
-def run(arguments) -> int:
-    """Grade from the command line; 0 when every notebook was processed, however bad it was."""
-    from .command import run as grade_class
-    return grade_class(arguments)
