@@ -13,7 +13,7 @@ from pathlib import Path
 from .server import LATE, TESTS, Sandbox, exercise_files
 from .submission import MOST_BYTES, GradingError, load_notebook, release
 
-__all__ = ["check", "hint", "grade", "load_notebook", "release", "add_arguments", "run"]
+__all__ = ["check", "hint", "grade", "load_notebook", "release"]
 FAILED_ATTEMPTS: dict[str, int] = {}
 
 
