@@ -25,7 +25,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 from samples import photograph  # noqa: E402
 
 from srgan_lib.errors import ImageError  # noqa: E402
-from srgan_lib.formats import formats  # noqa: E402
+from srgan_lib.formats import known as formats  # noqa: E402
 from srgan_lib.images import open_picture  # noqa: E402
 from srgan_lib.models import SRResNet  # noqa: E402
 from srgan_lib.sixteen import DeepImage  # noqa: E402
