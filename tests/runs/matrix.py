@@ -21,9 +21,9 @@ import torch
 from PIL import Image, ImageCms
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from srgan_lib.formats import known as formats  # noqa: E402
+from srgan_lib.formats.known import formats  # noqa: E402
 from srgan_lib.images import format_of, open_picture  # noqa: E402
-from srgan_lib.sixteen import DeepImage  # noqa: E402
+from srgan_lib.formats.sixteen import DeepImage  # noqa: E402
 from srgan_lib.upscaling import upscale_files  # noqa: E402
 from srgan_lib.models import SRResNet  # noqa: E402
 

@@ -25,10 +25,10 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 from samples import photograph  # noqa: E402
 
 from srgan_lib.errors import ImageError  # noqa: E402
-from srgan_lib.formats import known as formats  # noqa: E402
+from srgan_lib.formats.known import formats  # noqa: E402
 from srgan_lib.images import open_picture  # noqa: E402
 from srgan_lib.models import SRResNet  # noqa: E402
-from srgan_lib.sixteen import DeepImage  # noqa: E402
+from srgan_lib.formats.sixteen import DeepImage  # noqa: E402
 from srgan_lib.upscaling import Upscaler  # noqa: E402
 
 KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
