@@ -155,7 +155,7 @@ def trained(release: Release) -> str:
     cost += f" on {training['device']}" if cost and "device" in training else ""
     cost += f", torch {training['torch']}" if cost and "torch" in training else ""
     paper = getattr(PAPER, config.stage)
-    batches, patches = budget(training)
+    batches, patches = budget({**asdict(config), **training})
     share = 100 * patches / (paper.steps * paper.batch)
     lines = [f"{config.steps:,} steps of {batches} patches of {config.hr_size} x {config.hr_size} pixels{pictures}: {share:.2g} % of what the paper's "
              f"stage took. {losses(config)}; Adam, learning rate {config.learning_rate:g}, {config.schedule} schedule.{cost}{'.' * bool(cost)}",

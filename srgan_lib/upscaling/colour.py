@@ -67,7 +67,7 @@ def is_full(frame, codec: str = "") -> bool:
     return frame.color_range == FULL or frame.format.name.startswith("yuvj") or grey
 
 
-def look(frame, codec: str, size: tuple[int, int], alpha: bool = False) -> Look:
+def look_of(frame, codec: str, size: tuple[int, int], alpha: bool = False) -> Look:
     """The look of a result of this size. Raises ImageError for colours that cannot be converted."""
     matrix = UNKNOWN if frame.colorspace in (UNKNOWN, RESERVED) else frame.colorspace
     if is_rgb(frame):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from ..errors import ImageError
-from .colour import HDR, WEIGHTS, Look, Reader, depth, guess, has_alpha, look, to_frame
+from .colour import HDR, WEIGHTS, Look, Reader, depth, guess, has_alpha, look_of, to_frame
 from .encoding import Encoder, light_of
 from .frames import Frames, is_oblique, matrix_of, turn, upright
 from .joining import join
@@ -121,7 +121,7 @@ class Job:
             self.look = self._first(frame, matrix, (width + width % 2, height + height % 2), alpha)
         if alpha is not None and not self.look.alpha:
             rgb, alpha = 1 - alpha[..., None] * (1 - rgb), None  # on white
-        sr = even(enlarged(self.upscaler, upright(rgb, matrix)))
+        sr = even(enlarged_frame(self.upscaler, upright(rgb, matrix)))
         alpha = None if alpha is None else resized(upright(alpha, matrix)[..., None], self.look.size)[..., 0]
         picture = to_frame(self.av, resized(sr, self.look.size), self.look, alpha)
         picture.time_base = frame.time_base
@@ -134,7 +134,7 @@ class Job:
         """How the result looks, from the first frame; what it cannot be, is said."""
         clear, ratio = alpha is not None and bool(self.codec not in OFTEN_OPAQUE or alpha.min() < 1), self.aspect
         try:
-            found = look(frame, self.codec, size, clear and self.format == "mov")
+            found = look_of(frame, self.codec, size, clear and self.format == "mov")
         except ImageError as error:
             raise ImageError(f"{self.source}: {error}") from None
         found.light, found.aspect = light_of(frame), str((1 / ratio if turn(matrix)[0] else ratio) or "") if ratio else ""
@@ -177,7 +177,7 @@ class Job:
                     disable=not progress)
 
 
-def enlarged(upscaler, rgb: np.ndarray) -> np.ndarray:
+def enlarged_frame(upscaler, rgb: np.ndarray) -> np.ndarray:
     """float32 RGB (H, W, 3) -> (scale H, scale W, 3), both in [0, 1], without a step of 8 bits."""
     height, width = rgb.shape[:2]
     out = np.empty((upscaler.scale * height, upscaler.scale * width, 3), np.float32)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageSequence
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from srgan_lib.formats.known import formats  # noqa: E402
@@ -101,12 +101,20 @@ def outcome(case: Case, folder: Path, generator) -> str:
         return judged(case, before, after, said.getvalue())
 
 
+def _still(image: Image.Image) -> bool:
+    """Whether all frames look alike; Pillow stores such an animation as one frame."""
+    frames = [frame.convert("RGBA").tobytes() for frame in ImageSequence.Iterator(image)]
+    return len(set(frames)) == 1
+
+
 def judged(case: Case, before: Image.Image, after: Image.Image, said: str) -> str:
     """Compare a result with what the stored input asks for."""
     turned = before.getexif().get(ORIENTATION) == 6 and before.format != "TIFF" or case.metadata == "turned" and before.format in ("TIFF", "HEIF")
     size = case.size[::-1] if turned else case.size
     if after.size != tuple(SCALE * side for side in size):
         return f"FAULT size {after.size}"
+    if getattr(before, "n_frames", 1) > 1 and (getattr(after, "n_frames", 1) == before.n_frames or _still(before)):
+        return f"{after.mode} moving"
     if getattr(before, "n_frames", 1) > 1 and "holds 2" not in said and "2 frames" not in said:
         return "FAULT second picture left out without a word"
     words = [after.mode]

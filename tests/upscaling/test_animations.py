@@ -79,7 +79,7 @@ def test_a_folder_keeps_them_moving(tmp_path, upscaler):
         animation(tmp_path / "in" / f"a{suffix[1:]}{suffix}")
     Image.fromarray(scene(0)).save(tmp_path / "in" / "still.gif")
     assert upscale_files([str(tmp_path / "in")], str(tmp_path / "out"), nearly_identity()) == 0
-    assert {path.name: is_animation(path) for path in (tmp_path / "out").iterdir()} == {
+    assert {path.name: is_animation(path) for path in (tmp_path / "out").glob("[!.]*")} == {
         "agif-x2.gif": True, "awebp-x2.webp": True, "apng-x2.png": True, "still-x2.png": False}
 
 

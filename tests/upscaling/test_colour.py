@@ -6,7 +6,7 @@ from recordings import av, nearly_identity, pictures, probe, record
 
 from srgan_lib.errors import ImageError
 from srgan_lib.upscaling import upscale_video
-from srgan_lib.upscaling.colour import FULL, STUDIO, WEIGHTS, Look, Reader, guess, halved, look, to_frame
+from srgan_lib.upscaling.colour import FULL, STUDIO, WEIGHTS, Look, Reader, guess, halved, look_of, to_frame
 from srgan_lib.upscaling.streams import pyav
 
 
@@ -163,7 +163,7 @@ def test_eight_bits_under_a_pq_tag_become_ten(tmp_path, generator):
 def test_matrices_that_cannot_be_converted_are_refused(tmp_path, generator):
     frame = flat((100, 100, 100), "yuv420p", tags=(8, 1))  # H.273: YCgCo
     with pytest.raises(ImageError, match="matrix 8"):
-        look(frame, "h264", (64, 48))
+        look_of(frame, "h264", (64, 48))
     source = record(tmp_path / "a.mkv", frames=2, sound=(), tags=(10, 9, 14, 1))  # BT.2020 with constant luminance
     with pytest.raises(ImageError, match="matrix 10 of H.273"):
         upscale_video(source, tmp_path / "b.mp4", generator)

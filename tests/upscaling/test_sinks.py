@@ -143,14 +143,14 @@ def short_pieces(monkeypatch):
 
 
 def stop_after(monkeypatch, frames: int):
-    original, count = video_module.enlarged, [0]
+    original, count = video_module.enlarged_frame, [0]
 
     def enlarged(*arguments):
         count[0] += 1
         if count[0] > frames:
             raise Stop
         return original(*arguments)
-    monkeypatch.setattr(video_module, "enlarged", enlarged)
+    monkeypatch.setattr(video_module, "enlarged_frame", enlarged)
     return count
 
 
@@ -223,7 +223,7 @@ def test_a_folder_of_videos_tells_what_is_left(tmp_path, generator, capsys):
     assert upscale_files([str(tmp_path / "in")], str(tmp_path / "out"), generator) == 0
     said = capsys.readouterr().out
     assert [line.split(":")[0] for line in said.splitlines() if " left:" in line] == ["3 videos left", "2 videos left", "1 video left"]
-    assert "at the pace so far" in said and len(list((tmp_path / "out").iterdir())) == 4
+    assert "at the pace so far" in said and len(list((tmp_path / "out").glob("[!.]*"))) == 4
 
 
 def test_made_from_is_readable(tmp_path, generator, monkeypatch, short_pieces):
