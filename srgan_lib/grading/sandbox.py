@@ -124,6 +124,11 @@ class Watch(TorchDispatchMode):
         super().__init__()
         self.names, self.convolutions = {}, []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: hiding from torch's compiler means to import it first, seconds of computing in every question's process."""
+        return False
+
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
         name = function._schema.name.split("::")[-1]
         self.names[name] = self.names.get(name, 0) + 1
@@ -140,7 +145,7 @@ def call(target, arguments: list, backward: bool) -> dict:
         value = target(*arguments)
     changed = [not torch.equal(tensor.detach(), old) for tensor, old in zip(tensors, before)]
     if backward and isinstance(value, torch.Tensor) and value.requires_grad:
-        value.sum().backward()
+        value.sum().backward(retain_graph=True)  # the graph is the submission's, which may still need it
     kind = "tensor" if isinstance(value, torch.Tensor) else "number" if isinstance(value, numbers.Real) else type(value).__name__[:60]
     return copy.deepcopy({  # the next call may change what this one left
         "value": _detached(value), "kind": kind, "changed": changed,

@@ -136,24 +136,25 @@ class Trial:
             number = min((i for i, ok in enumerate(passed) if not ok), key=lambda i: size(asked[i]))
             failed = turns[number] if isinstance(turns[number], Failed) else None
             evidence.text = f"for {shown(asked[number])} {failed or difference(values[number], wants[number])}"
-            evidence.mistake = self._named(cases, evidence, mistakes) or (failed.mistake if failed else "")
+            evidence.mistake = self._named(cases, evidence, mistakes, failed.mistake if failed else "")
         if not isinstance(again, Failed) and passed[0] is False and not same(values[0], keep(again)):
             evidence.mistake = "two calls with the same input give different results: something random is drawn, or kept from the call before"
         return evidence
 
-    def _named(self, cases: list, evidence: Evidence, mistakes: Callable) -> str:
+    def _named(self, cases: list, evidence: Evidence, mistakes: Callable, raised: str) -> str:
+        """The sentence; `raised` is what the error of the smallest input that failed usually means."""
         answered, left = [i for i, turn in enumerate(evidence.turns) if turn is not None], None
         if all(evidence.passed[i] for i in answered):  # whatever went wrong raised
-            return divided([tags for _, tags in cases], evidence.passed)
+            return raised or divided([tags for _, tags in cases], evidence.passed)
         for i in answered:
             table = mistakes(*cases[i][0])
             left = {name for name in (table if left is None else left) if computes(table[name], evidence.values[i])}
         if left and len(left) == 1:
             return left.pop()
         if left:
-            return ""  # several explain it: none is shown
+            return raised  # several explain it: none is shown
         general = pattern([evidence.values[i] for i in answered], [evidence.wants[i] for i in answered]) if len(answered) == len(cases) else ""
-        return general or divided([tags for _, tags in cases], evidence.passed)
+        return general or divided([tags for _, tags in cases], evidence.passed) or raised
 
     def climb(self, label: str, passed: bool, why: Evidence | str = "", mistake: str = "", support: bool = False) -> None:
         """One rung, in the order of the exercise's `rungs`. A supporting one counts only if a rung passed that is none."""

@@ -222,6 +222,17 @@ def test_importing_the_module_is_light():
     assert done.stdout.strip() == "[]"
 
 
+def test_a_question_does_not_load_the_compiler():
+    """Each question has a process of its own, and torch._dynamo would cost it seconds of its time."""
+    code = ("import sys, torch; from srgan_lib.grading.sandbox import ask; from srgan_lib.grading.props import Block\n"
+            "x = torch.rand(1, 4, 3, 3, requires_grad=True)\n"
+            "turns = ask({'name': 'f', 'seed': 0, 'backward': True, 'turns': [[x]]}, {'f': lambda x: torch.conv2d(x, torch.ones(1, 4, 1, 1)).sum()})['turns']\n"
+            "built = ask({'name': 'f', 'seed': 0, 'build': {'arguments': [4], 'inputs': [x.detach()], 'training': True, 'seed': 1}}, {'f': Block})\n"
+            "print(turns[0]['convolutions'], len(built['outputs']), 'torch._dynamo' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=COURSE, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[[1, 4, 3, 3, 1, True]] 1 False"
+
+
 # The loader and the release.
 
 def test_loader_keeps_definitions_and_constants_only(tmp_path):

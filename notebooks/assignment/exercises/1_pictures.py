@@ -158,9 +158,10 @@ def _pairs(draw) -> list:
     cases += [((*pair(n, *sides, 255.0), 255.0), {"batch": batch, "peak": "peak 255", "group": "peak"}) for n, sides, batch in (
         (1, (3, 4), "one picture"), (2, (5, 3), "several pictures"))]
     a, b = pair(2, 4, 5)
-    for first, second in ((a[:1], a[:1].clone()), (torch.stack([a[0], b[1]]), a)):
-        cases.append(((first, second, 1.0), {"batch": "one picture" if len(first) == 1 else "several pictures", "peak": "peak 1", "group": "equal",
-                                             "equality": "identical pictures"}))
+    # With two peaks, an epsilon in the error and a number that stands for infinity give different results.
+    for first, second, peak in ((a[:1], a[:1].clone(), 1.0), (torch.stack([a[0], b[1]]), a, 1.0), (255 * a[:1], 255 * a[:1], 255.0)):
+        cases.append(((first, second, peak), {"batch": "one picture" if len(first) == 1 else "several pictures", "peak": f"peak {peak:g}",
+                                              "group": "equal", "equality": "identical pictures"}))
     for _, tags in cases:
         tags.setdefault("equality", "pictures that differ")
     return cases

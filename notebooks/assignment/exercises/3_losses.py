@@ -203,7 +203,7 @@ def adversarial(trial: Trial, cases: list, right, mistakes, signs: tuple) -> Non
     ways = [g is not None and bool((g * sign > 0).all()) for turn in turns for g, sign in zip(turn["gradients"], signs)]
     there = any(g is not None for turn in turns for g in turn["gradients"])
     trial.climb("it pulls the logits the right way", bool(ways) and all(ways), found if there or found.mistake else "no gradient", "" if there or found.mistake else NO_GRADIENT)
-    trial.climb("random logits", found.right, found, support=True)
+    trial.climb("random logits", found.right, found)
     extremes(trial, right, signs)
     if there:
         gradients(trial, found, cases, 0, right, "its gradient")

@@ -236,8 +236,8 @@ def _tile_rungs(trial: Trial, cases: list, groups: dict, found) -> None:
         most = arguments[2] + 2 * arguments[3]
         if any(max(record[2:4]) > most for record in first):
             if any(max(record[2:4]) >= max(arguments[1].shape[2:]) > most for record in first):
-                raise Failed("the whole picture, or a strip of it, went through the network at once", f"memory is bounded only if tiles do: the network may "
-                             f"see tile + 2 halo = {most} pixels a side, and saw {max(max(r[2:4]) for r in first)}")
+                raise Failed("the whole picture, or a strip of it, went through the network at once", f"memory is bounded only if no more than a tile goes in at once: "
+                             f"the network may see tile + 2 halo = {most} pixels a side, and saw {max(max(r[2:4]) for r in first)}")
             largest = max(largest, max(max(record[2:4]) for record in first) - most)
     if not any(turn["convolutions"] for turn in found.turns if turn):
         raise Failed("the generator did not run", found.mistake or "the pieces have to come from the generator")
