@@ -93,7 +93,7 @@ def gradients(trial: Trial, found: Evidence, cases: list, which: int, right, lab
         got, number = turn["gradients"][which], flat(value)
         there &= got is not None and bool(got.isnan().any() or got.any())
         finite &= got is None or bool(got.isfinite().all())
-        factor = float(number) / float(want.detach()) if number is not None and number.numel() == 1 and float(want.detach()) else 1.0
+        factor = float(number.detach()) / float(want.detach()) if number is not None and number.numel() == 1 and float(want.detach()) else 1.0
         ok &= got is not None and (same(got, gradient) or same(got, factor * gradient))
     mistake = NO_GRADIENT if not there else BROKEN if not finite else ""
     trial.climb(label, ok and there and finite, found if not found.right and not mistake else "wrong" if there else "none", mistake, support=True)
