@@ -25,7 +25,7 @@ def fingerprint(networks) -> str:
     """Of the networks that make a result."""
     digest = hashlib.sha256()
     for network in networks:
-        digest.update(f"{type(network).__name__} {getattr(network, 'scale', '')}".encode())
+        digest.update(f"{network!r} {getattr(network, 'scale', '')}".encode())  # a mix names its strength here
         for name, tensor in network.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
