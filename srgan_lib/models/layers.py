@@ -1,5 +1,7 @@
 """The layers that the generators are built from."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -111,11 +113,15 @@ def fold_shuffle(weight: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def upsampler(kind: str, channels: int, factors: list[int]) -> tuple[list[nn.Module], int]:
-    """The layers that enlarge, and the pixel-shuffle factor that is left for the tail to apply.
+    """The layers that enlarge, and the pixel-shuffle factor that is left for the tail to apply; 0 where no tail is needed.
 
     "pixelshuffle": conv to factor^2 channels, PReLU, shuffle (Shi et al. 2016; one slope, so PReLU and shuffle commute);
-    "transposed": stride = factor; "resize": nearest neighbour, then conv (Odena et al. 2016).
+    "pixelshuffledirect": one conv to the colours of all phases, shuffle (Shi et al. 2016); "transposed": stride = factor;
+    "resize": nearest neighbour, then conv (Odena et al. 2016).
     """
+    if kind == "pixelshuffledirect":
+        factor = math.prod(factors)
+        return [nn.Conv2d(channels, 3 * factor**2, 3, padding=1), nn.PixelShuffle(factor)], 0
     layers = []
     for number, factor in enumerate(factors, 1):
         if kind == "pixelshuffle":
@@ -126,5 +132,5 @@ def upsampler(kind: str, channels: int, factors: list[int]) -> tuple[list[nn.Mod
         elif kind == "resize":
             layers += [nn.Upsample(scale_factor=factor, mode="nearest"), nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU()]
         else:
-            raise ValueError(f"upsampling {kind!r}: want 'pixelshuffle', 'transposed' or 'resize'")
+            raise ValueError(f"upsampling {kind!r}: want 'pixelshuffle', 'pixelshuffledirect', 'transposed' or 'resize'")
     return layers, factors[-1] if kind == "pixelshuffle" else 1

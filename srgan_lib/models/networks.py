@@ -36,7 +36,8 @@ class SRResNet(Generator):
     """SRGAN's generator: k9n64s1, 16 residual blocks, a long skip, pixel shuffles, k9n3s1 (Ledig et al. 2017, fig. 4).
 
     (N, 3, H, W) in [0, 1] -> (N, 3, scale H, scale W), not clamped. 1,549,462 parameters at the defaults.
-    scale: 2, 3, 4 or 8; output: "linear", or "tanh" rescaled to [0, 1].
+    scale: 2, 3, 4 or 8; output: "linear", or "tanh" rescaled to [0, 1]. upsampling "pixelshuffledirect" has one sub-pixel
+    convolution (Shi et al. 2016) in place of all that follows the long skip, so that everything is computed at the size of LR.
     """
 
     def __init__(self, scale: int = 4, blocks: int = 16, channels: int = 64, upsampling: str = "pixelshuffle",
@@ -46,13 +47,13 @@ class SRResNet(Generator):
             raise ValueError(f"scale {scale}, output {output!r}: want 2, 3, 4 or 8, and 'linear' or 'tanh'")
         factors = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}[scale]
         self.scale, self.output = scale, output
-        self.radius = 8 + 2 * blocks  # 4 in the head, 2 a block, 1 in body_end, 3 in upsamplers and tail
+        self.radius = 8 + 2 * blocks  # 4 in the head, 2 a block, 1 in body_end, at most 3 in upsamplers and tail
         self.head = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), nn.PReLU())
         self.body = nn.Sequential(*[ResidualBlock(channels, normalization) for _ in range(blocks)])
         self.body_end = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), normalize(normalization, channels))
         layers, left = upsampler(upsampling, channels, factors)
         self.upsample = nn.Sequential(*layers)
-        self.tail = ShuffleConv2d(channels, 3, 9, factor=left)
+        self.tail = ShuffleConv2d(channels, 3, 9, factor=left) if left else nn.Identity()
 
     def forward(self, lr):
         x = self.head(lr)                    # (N, 3, H, W) -> (N, 64, H, W)

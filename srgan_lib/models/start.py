@@ -15,25 +15,29 @@ def begin_as_bicubic(generator: nn.Module) -> None:
     """Set an SRResNet's weights so that it enlarges as bicubic interpolation does, in place; the rest stays random.
 
     The head copies the three colours, every residual path begins at zero, each upsampling convolution holds the cubic
-    kernel of its phases, and the tail passes the colours on. Three differences from exact bicubic remain: each phase has
+    kernel of its phases, and the tail, if there is one, passes the colours on. Three differences from exact bicubic remain: each phase has
     the three nearest taps of four, borders are zeros, and PReLU damps values below 0.
     Raises ModelError for a network that cannot begin so.
     """
     if not isinstance(generator, SRResNet):
         raise ModelError(f"start bicubic: {type(generator).__name__} cannot begin as bicubic interpolation, SRResNet can")
     convolutions = [layer for layer in generator.upsample if isinstance(layer, nn.Conv2d)]
-    channels, factors = generator.tail.in_channels, {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}[generator.scale]
+    channels = generator.head[0].out_channels
+    factors = [generator.scale] if isinstance(generator.tail, nn.Identity) else {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}[generator.scale]
+    outputs = COLOURS if isinstance(generator.tail, nn.Identity) else channels
     sizes = [(layer.in_channels, layer.out_channels) for layer in convolutions]
-    if channels < COLOURS or generator.output != "linear" or sizes != [(channels, channels * factor**2) for factor in factors]:
-        raise ModelError("start bicubic: SRResNet needs upsampling pixelshuffle, output linear and 3 or more channels to begin as bicubic interpolation")
+    if channels < COLOURS or generator.output != "linear" or sizes != [(channels, outputs * factor**2) for factor in factors]:
+        raise ModelError("start bicubic: SRResNet needs upsampling pixelshuffle or pixelshuffledirect, output linear and 3 or more channels "
+                         "to begin as bicubic interpolation")
     _pass_on(generator.head[0])
     for block in generator.body:
         _silence(block)
     _silence_layers(*generator.body_end)
     for convolution, factor in zip(convolutions, factors):
         _interpolate(convolution, factor)
-    nn.init.zeros_(generator.tail.weight)
-    _pass_on(generator.tail)
+    if isinstance(generator.tail, nn.Conv2d):
+        nn.init.zeros_(generator.tail.weight)
+        _pass_on(generator.tail)
 
 
 def _pass_on(convolution: nn.Conv2d) -> None:

@@ -83,14 +83,15 @@ class TrainConfig:
             raise TrainingError(f"grid_weight: wants hr_size of {8 * self.scale} or more at scale {self.scale}, got {self.hr_size}")
 
     def _check_bicubic_start(self):
-        if (self.architecture, self.upsampling, self.output) != ("SRResNet", "pixelshuffle", "linear") or self.channels < 3:
-            raise TrainingError("start bicubic: wants architecture SRResNet, upsampling pixelshuffle, output linear and 3 or more channels; "
-                                "start=random takes any")
+        shuffled = self.upsampling in ("pixelshuffle", "pixelshuffledirect")
+        if (self.architecture, self.output) != ("SRResNet", "linear") or not shuffled or self.channels < 3:
+            raise TrainingError("start bicubic: wants architecture SRResNet, upsampling pixelshuffle or pixelshuffledirect, output linear and "
+                                "3 or more channels; start=random takes any")
 
 
 CHOICES = {
     "stage": ("srresnet", "srgan"), "start": ("random", "bicubic"), "architecture": ARCHITECTURES, "scale": (2, 3, 4, 8), "degradation": DEGRADATIONS,
-    "upsampling": ("pixelshuffle", "transposed", "resize"), "normalization": ("batch", "none"), "output": ("linear", "tanh"),
+    "upsampling": ("pixelshuffle", "pixelshuffledirect", "transposed", "resize"), "normalization": ("batch", "none"), "output": ("linear", "tanh"),
     "schedule": ("constant", "drop", "cosine"), "content": CONTENT, "adversarial": ADVERSARIAL,
     "discriminator_head": ("dense", "pooled", "patch"), "discriminator_normalization": ("batch", "none"),
 }
