@@ -19,7 +19,7 @@ from srgan_lib.models import (Discriminator, EncoderDecoder, PatchDiscriminator,
 from srgan_lib.training import TINY
 from srgan_lib.training.config import make_discriminator
 
-UPSAMPLINGS = ("pixelshuffle", "transposed", "resize")
+UPSAMPLINGS = ("pixelshuffle", "pixelshuffledirect", "transposed", "resize")
 SCALES = (2, 3, 4, 8)
 
 
@@ -68,6 +68,16 @@ def test_every_scale_and_upsampling_gives_its_size(scale, upsampling, size):
     sr = small(scale=scale, upsampling=upsampling).eval()(torch.rand(2, 3, *size))
     assert sr.shape == (2, 3, scale * size[0], scale * size[1])
     assert sr.isfinite().all()
+
+
+def test_direct_pixel_shuffle_computes_nothing_beyond_the_size_of_lr():
+    generator = small(upsampling="pixelshuffledirect").eval()
+    sizes = []
+    for layer in generator.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(lambda layer, inputs, output: sizes.append(tuple(output.shape[-2:])))
+    assert generator(torch.rand(1, 3, 6, 5)).shape == (1, 3, 24, 20)
+    assert set(sizes) == {(6, 5)} and len(sizes) == 1 + 2 + 1 + 1  # head, one block, its end, one that enlarges
 
 
 @pytest.mark.parametrize("scale", (2, 4, 8))
@@ -292,7 +302,7 @@ def test_radius_covers_everything_that_an_output_pixel_sees(scale, upsampling, b
         assert measured == 2 * blocks + 8  # 4 + 2 blocks + 1 in the trunk, at most 3 behind it at every scale
 
 
-@pytest.mark.parametrize("upsampling, behind", (("pixelshuffle", 3), ("transposed", 2), ("resize", 2)))
+@pytest.mark.parametrize("upsampling, behind", (("pixelshuffle", 3), ("pixelshuffledirect", 1), ("transposed", 2), ("resize", 2)))
 def test_the_reach_at_scale_4_is_the_derived_one(upsampling, behind):
     """4 pixels of the head, 2 a block, 1 of the trunk's end, and what upsamplers and tail look at, counted by hand."""
     generator = SRResNet(blocks=1, channels=3, upsampling=upsampling)
