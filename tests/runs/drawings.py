@@ -1,14 +1,17 @@
-"""Draw the course's four drawings as SVG files into docs/: python tests/runs/drawings.py
+"""Draw the course's drawings as SVG files into docs/: python tests/runs/drawings.py
 
 Each file has its own background, so it is readable on any page. It turns dark where the reader's system asks for dark. Fills and strokes are
 attributes of the shapes, so a viewer that drops the style sheet shows the light version. The width of 480 units keeps the text above 10 pixels
 on a phone of 390.
 """
 
+import json
 from html import escape
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
+STRENGTH = Path(__file__).parents[2] / "srgan_lib" / "weights" / "strength.json"
+PUBLISHED = (26.06, 3.99)  # Set14: the best published SRGAN weights of this architecture that were measured under the same protocol
 WIDTH = 480
 INK, PAPER = "#1b1f24", "#ffffff"
 COLOURS = {  # Okabe and Ito's, as in srgan_lib.figures: line, light fill, dark fill
@@ -50,6 +53,9 @@ class Drawing:
         dx, dy = (x - x0) / length, (y - y0) / length  # lines run along the axes
         corners = [(x, y), (x - 9 * dx - 5 * dy, y - 9 * dy - 5 * dx), (x - 9 * dx + 5 * dy, y - 9 * dy + 5 * dx)]
         self.shapes.append(f'<polygon class="d-{kind}-head" points="{" ".join(f"{a:g},{b:g}" for a, b in corners)}" fill="{COLOURS[kind][0]}"/>')
+
+    def tick(self, x, y, width, height):
+        self.shapes.append(f'<path class="d-plain-line" d="M{x} {y} l{width} {height}" stroke="{COLOURS["plain"][0]}" stroke-width="1.5"/>')
 
     def dot(self, x, y, kind="network", radius=4):
         self.shapes.append(f'<circle class="d-{kind}-head" cx="{x}" cy="{y}" r="{radius}" fill="{COLOURS[kind][0]}"/>')
@@ -191,6 +197,34 @@ def discriminator() -> Drawing:
     return d
 
 
+def strength() -> Drawing:
+    """PSNR against NIQE on Set14, one dot for each strength of the shipped SRGAN: it reads the record of strength.py."""
+    rows = [row for row in json.loads(STRENGTH.read_text())["rows"] if row["set"] == "set14"]
+    d = Drawing("Strength: PSNR against NIQE",
+                "A curve falls from srresnet-x4, at the upper right, to srgan-x4, at the lower left: the more of the GAN's image is mixed in, the lower "
+                "the PSNR and the lower, so more natural, the NIQE. A separate dot stands for published SRGAN weights, above the curve.", 400)
+    place = lambda psnr, niqe: (round(70 + (psnr - 25.5) / 3 * 380, 1), round(40 + (6.75 - niqe) / 3.5 * 290, 1))
+    for value in (26, 27, 28):
+        d.tick(place(value, 6.75)[0], 330, 0, 8)
+        d.text(place(value, 6.75)[0], 352, f"{value} dB", 13)
+    for value in (4, 5, 6):
+        d.tick(62, place(25.5, value)[1], 8, 0)
+        d.text(54, place(25.5, value)[1] + 5, str(value), 13, "end")
+    d.line([(70, 40), (70, 330), (450, 330)], "plain", arrow=False)
+    places = [place(row["psnr"], row["niqe"]) for row in rows]
+    d.line(places, "sr", arrow=False)
+    for row, (x, y) in zip(rows, places):
+        d.dot(x, y, "sr", 6 if row["strength"] == 0.8 else 4)
+        low = row["strength"] >= 0.6
+        d.text(x if low else x + 10, y + 21 if low else y + 5, f"{row['strength']:g}", 13, "middle" if low else "start", kind="sr")
+    d.dot(*place(*PUBLISHED), "hr", 6)
+    d.text(place(*PUBLISHED)[0], place(*PUBLISHED)[1] - 12, "published weights", 13, kind="hr")
+    d.text(70, 24, "NIQE (lower = more natural)", 13, "start")
+    d.text(450, 370, "PSNR on Set14 (higher = closer to the original)", 13, "end")
+    d.text(450, 391, "numbers: strength of srgan-x4; 0 is srresnet-x4 alone, 0.8 is the default", 12, "end")
+    return d
+
+
 def dense_block() -> Drawing:
     """ESRGAN's dense block: a dot where a convolution reads an earlier result."""
     d = Drawing("The dense block",
@@ -220,7 +254,7 @@ def dense_block() -> Drawing:
     return d
 
 
-DRAWINGS = (training, generator, discriminator, dense_block)
+DRAWINGS = (training, generator, discriminator, dense_block, strength)
 
 if __name__ == "__main__":
     for draw in DRAWINGS:
