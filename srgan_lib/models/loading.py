@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import itertools
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..errors import ModelError
 from .mixed import Mixed
 from .networks import ARCHITECTURES, Generator
 from .published import differences, load_published
+from .repair import repair
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -25,7 +27,8 @@ def shipped() -> list[str]:
 def load_generator(name: str | Path, device: str | torch.device = "cpu", strength: float | str = 1) -> Generator | Mixed:
     """Load a shipped name, a `save_pretrained` folder or a Hub repo (OWNER/NAME) -> generator in eval mode, float32.
 
-    Also a published ESRGAN file (.pth or .safetensors), or PSNR,GAN,ALPHA: two of these, interpolated. Only tensors are read,
+    Also a published ESRGAN file (.pth or .safetensors), or PSNR,GAN,ALPHA: two of these, interpolated; where they have batch norm,
+    the mixed network's activations are put right on the embedded sample. Only tensors are read,
     strictly. strength: of a GAN, from 0 (the image of the generator that it started from) to 1 (its own image alone); between
     them both run and their images are mixed. `usual_strength` tells which one a GAN was released with. Raises ModelError for
     an unknown name (with the nearest known one), an unreachable Hub, missing files, weights of another architecture, or
@@ -41,7 +44,7 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
         base = load_generator(start, device)
         return Mixed(base, load_generator(name, device), strength).eval() if strength else base
     if not Path(name).is_dir() and (str(name).count(",") == 2 or str(name).endswith((".pth", ".safetensors"))):
-        return (interpolate(*str(name).split(",")) if "," in str(name) else load_published(name)).to(device)
+        return (_interpolated(*str(name).split(",")) if "," in str(name) else load_published(name)).to(device)
     folder = _locate(str(name))
     try:
         generator = _build(folder)
@@ -120,11 +123,13 @@ def _locate(name: str) -> Path:
                      f"(shipped: {', '.join(shipped()) or 'none'}; also a folder or a Hub repo OWNER/NAME)")
 
 
-def interpolate(psnr: Generator | str | Path, gan: Generator | str | Path, alpha: float | str) -> Generator:
+def interpolate(psnr: Generator | str | Path, gan: Generator | str | Path, alpha: float | str, lr: torch.Tensor | None = None) -> Generator:
     """(1 - alpha) * psnr + alpha * gan, weight by weight, batch-norm statistics included (Wang et al. 2018, eq. 4).
 
     psnr, gan: generators of one architecture, or what `load_generator` takes; alpha in 0..1, where 0 is psnr and 1 is gan,
-    both to the last bit. -> a new generator in eval mode. Raises ModelError for another alpha or differing architectures.
+    both to the last bit. lr (N, 3, H, W) in [0, 1]: images on which the mixed network's activations are put right (`repair`);
+    without them a network with batch norm darkens. -> a new generator in eval mode. Raises ModelError for another alpha or
+    differing architectures.
     """
     first, second = (load_generator(one) if isinstance(one, (str, Path)) else one for one in (psnr, gan))
     alpha = _share(alpha, "alpha", "the first network", "the second")
@@ -136,7 +141,25 @@ def interpolate(psnr: Generator | str | Path, gan: Generator | str | Path, alpha
     for key, value in mixed.state_dict().items():  # a count of batches cannot be mixed: the nearer one's
         theirs = other[key].to(value.device)
         value.copy_(torch.lerp(value, theirs.to(value.dtype), alpha) if value.is_floating_point() else theirs if alpha >= 0.5 else value)
-    return mixed.eval()
+    return mixed.eval() if lr is None or alpha in (0, 1) else repair(mixed.eval(), first.eval(), second.eval(), alpha, lr)
+
+
+def sample_patches() -> torch.Tensor:
+    """Six LR images of 64 x 64 from the embedded sample, on which `repair` measures."""
+    from ..data import images
+    from ..images import degrade, read_image, to_tensor
+    centres = []
+    for _, source in itertools.islice(images("sample", "train"), 6):
+        picture = read_image(source)
+        top, left = (side // 2 - 128 for side in picture.shape[:2])
+        centres.append(to_tensor(picture[top:top + 256, left:left + 256]))
+    return degrade(torch.cat(centres), 4)
+
+
+def _interpolated(psnr: str, gan: str, alpha: str) -> Generator:
+    first = load_generator(psnr)
+    normalized = any(isinstance(layer, torch.nn.BatchNorm2d) for layer in first.modules())
+    return interpolate(first, gan, alpha, sample_patches() if normalized else None)
 
 
 def _share(number: float | str, name: str, zero: str, one: str) -> float:

@@ -19,6 +19,7 @@ from srgan_lib.training import RunFolder
 from srgan_lib.training import make_generator
 from srgan_lib.data import ImageBank, images
 from srgan_lib.models import from_published, interpolate, load_published
+from srgan_lib.models.loading import sample_patches
 from srgan_lib.models.published import current_names, infer_options
 from srgan_lib.upscaling import enlarge, fold_batch_norm
 from srgan_lib.errors import ModelError
@@ -395,8 +396,10 @@ def test_names_and_the_command_line_take_it_too(tmp_path, capsys):
         trained(seed).save_pretrained(tmp_path / f"net{seed}")
     name, lr = f"{tmp_path / 'net0'},{tmp_path / 'net1'},0.25", torch.rand(1, 3, 6, 6)
     expected = interpolate(trained(0), trained(1), 0.25)(lr)
-    assert torch.equal(load_generator(name)(lr), expected)
     assert torch.equal(interpolate(trained(0), tmp_path / "net1", 0.25)(lr), expected)
+    repaired = interpolate(trained(0), trained(1), 0.25, sample_patches())  # by a name, a network with batch norm is put right
+    assert torch.equal(load_generator(name)(lr), repaired(lr))
+    assert not torch.equal(repaired(lr), expected)
     from samples import save_photographs
     folder = save_photographs(tmp_path / "in", 1, 60, 60)
     assert main(["evaluate", "--model", name, "--data", str(folder)]) == 0
