@@ -13,7 +13,7 @@ from torch import nn
 
 from ..data import ImageBank, patches
 from ..errors import NotFiniteError, TrainingError
-from ..losses import adversarial_loss, content_loss, grid, jittered, total_variation
+from ..losses import adversarial_loss, content_loss, jittered
 from ..models.loading import not_finite
 from ..upscaling.memory import free_memory, out_of_memory
 from .checkpoint import RunFolder
@@ -23,6 +23,7 @@ from .health import Health, first_broken
 from .optimizers import Updates
 from .result import export
 from .steps import freeze_statistics, srgan_step, srresnet_step, update_ema
+from .terms import Terms
 from .validation import Validation
 
 
@@ -42,6 +43,7 @@ class Trainer:
         networks = {"generator": self.generator}
         if config.stage == "srgan":
             self.adversarial = adversarial_loss(config.adversarial)
+            self.adversarial.generator = self._noted(self.adversarial.generator)
             discriminator = make_discriminator(config).train()
             self.discriminator = with_fast_gradients(self._place(discriminator))
             self.discriminator.register_forward_pre_hook(lambda module, inputs: self._with_noise(inputs[0]))
@@ -56,18 +58,15 @@ class Trainer:
         return network.to(self.accelerator.device, memory_format=torch.channels_last)
 
     def _content(self):
-        config, pixels = self.config, nn.L1Loss()
+        config = self.config
         main = content_loss(config.content, config.vgg_weights)
         if isinstance(main, nn.Module):
             main = main.to(self.accelerator.device, memory_format=torch.channels_last)
 
-        def content(sr, hr):
-            loss = main(sr, hr)
-            loss = loss + config.pixel_weight * pixels(sr, hr) if config.pixel_weight else loss
-            loss = loss + config.grid_weight * grid(sr - hr, config.scale) if config.grid_weight else loss
-            return loss + config.total_variation * total_variation(sr) if config.total_variation else loss
+        return Terms(config, main)
 
-        return content
+    def _noted(self, loss):
+        return lambda *logits: self.content.adversarial(loss(*logits))
 
     def _with_noise(self, picture):
         return (picture + self.noise * torch.randn_like(picture),) if self.noise else None
@@ -77,6 +76,7 @@ class Trainer:
         config = self.config
         torch.manual_seed(config.seed * 1_000_003 + step)  # whatever is drawn inside a step depends on the step alone
         self.updates.begin(step)
+        self.content.watching = self.updates.watching and config.stage == "srgan"
         lr, hr = (x.to(self.accelerator.device, memory_format=torch.channels_last, non_blocking=True) for x in (lr, hr))
         hr, generator = jittered(hr, self.forwards["generator"], config.jitter)
         if config.stage == "srresnet":
@@ -89,6 +89,10 @@ class Trainer:
         self.updates.end()
         update_ema(self.average, self.generator, min(config.ema, (1 + step) / (10 + step)))
         return {name: value.detach() for name, value in losses.items()}
+
+    def pulls(self) -> dict[str, float]:
+        """How hard each term of stage 2 pulled at SR in the last step that was watched (this process's patches): see `Terms`."""
+        return {f"pull_{name}": float(value) for name, value in self.content.pulls.items()}
 
     def state(self, step: int, seconds: float) -> dict:
         """Everything that going on needs, after `step` steps: networks, average, optimizers, scaler."""
@@ -206,7 +210,7 @@ def _loop(config, bank, trainer, folder, validation, start, seconds) -> Iterator
             seconds += elapsed
             record = {"step": done, **means, "learning_rate": trainer.updates.learning_rate,
                       "images_per_s": config.batch * count / elapsed, "data_wait": waited / elapsed,
-                      "seconds": seconds, "eta_s": (config.steps - done) * elapsed / count}
+                      "seconds": seconds, "eta_s": (config.steps - done) * elapsed / count, **trainer.pulls()}
             if validation and (done % config.valid_every == 0 or last):
                 record["psnr"], picture = validation(trainer.average)
                 folder.sample(done, picture)

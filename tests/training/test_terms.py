@@ -1,0 +1,61 @@
+"""How hard each term of the generator's loss pulls at SR: measured where a record is written, and nothing is changed by it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from srgan_lib.data import ImageBank, images
+from srgan_lib.losses import grid, total_variation
+from srgan_lib.training import TINY, TrainConfig, train
+from srgan_lib.training.checkpoint import RunFolder
+from srgan_lib.training.terms import Terms
+
+CONFIG = TrainConfig(stage="srgan", content="l1", pixel_weight=0.5, grid_weight=2.0, total_variation=0.1, adversarial_weight=0.03, hr_size=32)
+
+
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    return torch.rand(2, 3, 32, 32, generator=draw).requires_grad_(), torch.rand(2, 3, 32, 32, generator=draw)
+
+
+def test_the_sum_is_the_weighted_sum_of_the_terms():
+    sr, hr = pair()
+    l1 = torch.nn.functional.l1_loss(sr, hr)
+    expected = l1 + 0.5 * l1 + 2.0 * grid(sr - hr, 4) + 0.1 * total_variation(sr)
+    torch.testing.assert_close(Terms(CONFIG, torch.nn.L1Loss())(sr, hr), expected)
+
+
+def test_a_pull_is_the_length_of_the_weighted_gradient_at_sr():
+    """By hand: the gradient of a mean of |SR - HR| over n values is 1 / n in each of them, so its length is 1 / sqrt(n)."""
+    sr, hr = pair()
+    terms = Terms(CONFIG, torch.nn.L1Loss())
+    terms.watching = True
+    terms(sr, hr)
+    terms.adversarial(3 * sr.sum())
+    assert {*terms.pulls} == {"content", "pixel", "grid", "total_variation", "adversarial"}
+    assert float(terms.pulls["content"]) == pytest.approx(sr.numel()**-0.5, rel=1e-4)
+    assert float(terms.pulls["pixel"]) == pytest.approx(0.5 * sr.numel()**-0.5, rel=1e-4)
+    assert float(terms.pulls["adversarial"]) == pytest.approx(0.03 * 3 * sr.numel()**0.5, rel=1e-4)
+
+
+def test_nothing_is_measured_where_nobody_watches():
+    sr, hr = pair()
+    terms = Terms(CONFIG, torch.nn.L1Loss())
+    terms(sr, hr)
+    loss = sr.sum()
+    assert terms.adversarial(loss) is loss and terms.pulls == {}
+
+
+def test_records_of_stage_2_hold_the_pulls_and_watching_changes_no_weight(tmp_path):
+    bank = ImageBank.build(images("sample", "train", 2), tmp_path / "bank", progress=False)
+    config = replace(TINY.srgan, blocks=1, channels=8, batch=2, hr_size=32, steps=4, content="l1", pixel_weight=0.5, discriminator_head="pooled",
+                     discriminator_channels=8, checkpoint_every=4, valid_every=4)
+    often = list(train(replace(config, log_every=1), bank, tmp_path / "often", device="cpu"))
+    seldom = list(train(replace(config, log_every=4), bank, tmp_path / "seldom", device="cpu"))
+    assert [sorted(name for name in record if name.startswith("pull_")) for record in often] == [["pull_adversarial", "pull_content", "pull_pixel"]] * 4
+    assert seldom[-1]["pull_pixel"] == pytest.approx(seldom[-1]["pull_content"] / 2)
+    one, other = (RunFolder(tmp_path / name).load()["networks"] for name in ("often", "seldom"))
+    assert all(torch.equal(value, other[network][key]) for network in one for key, value in one[network].items())
+    plain = list(train(replace(config, stage="srresnet", content="l1", pixel_weight=0.0), bank, tmp_path / "first", device="cpu"))
+    assert not [name for name in plain[-1] if name.startswith("pull_")]
