@@ -19,6 +19,7 @@ from .images import Picture, crop_to_multiple, eight_bit, luma, open_picture, re
 from .niqe import fits, niqe
 
 BASELINES = ("nearest", "bilinear", "bicubic")
+FLAT = 3.0  # grey levels a pixel: the steepest gradient within 4 pixels of a flat place
 BANDS = tuple(k / 16 for k in range(2, 9))  # edges of rings of spatial frequency, cycles a pixel: from 1/8 to 1/2
 
 
@@ -99,7 +100,7 @@ def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, 
 
     HR is cropped to a multiple of the scale, degraded, upscaled and compared under the protocol. A picture that cannot be
     scored is a row with name and error. degradation: "bicubic", or "camera", whose damage to a picture is drawn from the
-    picture's number. perception: niqe and bands too (see `perceived`). lr: {name: source} of given LR pictures, taken in place
+    picture's number, with noise_left and edges_kept (see `restored`). perception: niqe and bands too (see `perceived`). lr: {name: source} of given LR pictures, taken in place
     of degraded ones; sr: of finished results, which are scored as they are. Raises DataError for another degradation.
     """
     rows = []
@@ -111,7 +112,8 @@ def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, 
             if min(hr.shape[-2:]) < 2 * scale + 11:
                 raise ImageError(f"{picture.rgb.shape[1]} x {picture.rgb.shape[0]} pixels are too few to score at scale {scale}")
             compare = _result(generator, name, hr, number, scale, degradation, lr, sr), hr, scale, picture.grey
-            rows.append({"name": name, **scores(*compare), **(perceived(*compare) if perception else {})})
+            extra = (perceived(*compare) if perception else {}) | (restored(*compare) if degradation == "camera" else {})
+            rows.append({"name": name, **scores(*compare), **extra})
         except (ImageError, LookupError) as error:
             rows.append({"name": name, "error": str(error.args[0])})
     return rows
@@ -121,6 +123,23 @@ def perceived(sr: torch.Tensor, hr: torch.Tensor, scale: int, grey: bool = False
     """niqe (None for an image that is too small for it) and bands, the `band_ratios`, of (1, 3, H, W) images in [0, 1] under the protocol."""
     levels = compared(sr, scale, grey)
     return {"niqe": niqe(levels) if fits(levels) else None, "bands": band_ratios(sr, hr, scale, grey)}
+
+
+def restored(sr: torch.Tensor, hr: torch.Tensor, scale: int, grey: bool = False) -> dict:
+    """What became of noise and of edges, on luma under the protocol, (1, 3, H, W) in [0, 1] twice.
+
+    noise_left: grey levels, the spread of SR - HR in places that are flat in HR, slow changes over 9 pixels left out; None without
+    a flat place. edges_kept: SR's gradient along HR's, over HR's, at the 2 % steepest places; 1 is as steep, 0 is gone.
+    """
+    a, b = (compared(image, scale, grey)[None, None].float() for image in (sr, hr))
+    (rows_a, columns_a), (rows_b, columns_b) = (torch.gradient(levels, dim=(2, 3)) for levels in (a, b))
+    steepness = torch.hypot(rows_b, columns_b)
+    flat = F.max_pool2d(steepness, 9, 1, padding=4) < FLAT
+    wrong = a - b
+    wrong = wrong - F.avg_pool2d(wrong, 9, 1, padding=4, count_include_pad=False)
+    steep = (steepness >= float(np.quantile(steepness.numpy(), 0.98))) & (steepness > 0)
+    along = (rows_a * rows_b + columns_a * columns_b)[steep].sum() / steepness[steep].square().sum()
+    return {"noise_left": float(wrong[flat].square().mean().sqrt()) if flat.any() else None, "edges_kept": float(along)}
 
 
 def _result(generator, name: str, hr: torch.Tensor, number: int, scale: int, degradation: str, lr: dict | None, sr: dict | None) -> torch.Tensor:

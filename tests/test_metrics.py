@@ -231,3 +231,36 @@ def test_perception_is_a_column_where_asked_for_and_none_on_a_small_image():
     assert rows[0]["niqe"] > 0 and rows[1]["niqe"] is None and len(rows[0]["bands"]) == 6
     assert mean(rows)["niqe"] == rows[0]["niqe"] and len(mean(rows)["bands"]) == 6
     assert "niqe" not in evaluate("bicubic", pictures, 4, progress=False)[0]
+
+
+def edge_and_flat() -> torch.Tensor:
+    """(1, 3, 120, 160): flat on the left, one vertical edge of 100 grey levels on the right."""
+    hr = torch.full((1, 3, 120, 160), 80 / 255)
+    hr[..., 110:] = 180 / 255
+    return hr
+
+
+def test_noise_left_is_the_spread_of_the_noise_that_was_added():
+    """Subtracting the mean of 9 x 9 pixels leaves 80 of 81 parts of white noise's variance."""
+    noise = 6 * torch.randn(1, 1, 120, 160, generator=torch.Generator().manual_seed(0)) / 255
+    hr = edge_and_flat()
+    found = metrics.restored(hr + noise.expand(-1, 3, -1, -1), hr, 4)
+    assert found["noise_left"] == pytest.approx(6 * (219 / 255) * (80 / 81)**0.5, rel=0.03)  # luma has 219 steps for 255 levels
+    assert metrics.restored(hr, hr, 4) == {"noise_left": 0.0, "edges_kept": pytest.approx(1)}
+
+
+def test_edges_kept_is_the_share_of_the_gradient():
+    hr = edge_and_flat()
+    assert metrics.restored(0.5 * hr + 0.2, hr, 4)["edges_kept"] == pytest.approx(0.5, abs=0.02)
+    assert metrics.restored(torch.full_like(hr, 0.4), hr, 4)["edges_kept"] == pytest.approx(0, abs=1e-6)
+
+
+def test_without_a_flat_place_there_is_no_figure_of_noise():
+    hr = torch.rand(1, 3, 60, 60, generator=torch.Generator().manual_seed(0))
+    assert metrics.restored(hr, hr, 4)["noise_left"] is None
+
+
+def test_evaluate_has_both_under_a_camera_and_neither_under_bicubic():
+    pictures = [("a", photograph(120, 160))]
+    assert {"noise_left", "edges_kept"} <= {*evaluate("bicubic", pictures, 4, progress=False, degradation="camera")[0]}
+    assert not {"noise_left", "edges_kept"} & {*evaluate("bicubic", pictures, 4, progress=False)[0]}
