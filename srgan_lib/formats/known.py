@@ -203,6 +203,8 @@ def contents(image: Image.Image, data: bytes) -> list[str]:
         said.append(f"holds {count} images; the first is used ({what})")
     elif gain:
         said.append("holds a gain map, which makes it HDR; it is left out")
+    if re.search(rb"(MotionPhoto|MicroVideo)\W{1,3}1", data + _xmp(info)):
+        said.append("holds a short video behind the photograph; it is left out")
     if info.get("depth_images"):
         said.append("holds a depth map; it is left out")
     if count > 1 and kind in ("TIFF", "HEIF", "ICO"):
@@ -211,3 +213,8 @@ def contents(image: Image.Image, data: bytes) -> list[str]:
     elif count > 1 and kind != "MPO":
         said.append(f"animated, {count} frames; the first is used")
     return said
+
+
+def _xmp(info: dict) -> bytes:
+    xmp = info.get("xmp") or b""
+    return xmp.encode() if isinstance(xmp, str) else bytes(xmp)
