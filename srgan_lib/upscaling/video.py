@@ -20,7 +20,7 @@ from .encoding import Encoder, light_of
 from .frames import BESIDE, Frames, is_oblique, matrix_of, turn, upright
 from .joining import join
 from .pictures import Upscaler
-from .segments import Segments, fingerprint, part_of
+from .segments import Segments, part_of
 from .sinks import CONTAINERS, plan
 from .streams import best_video, end_of, open_film, origin_of, pyav, seconds_of
 from .tiles import BAR
@@ -87,7 +87,7 @@ class Job:
         """What the result depends on: a change of any of it begins anew."""
         stat = os.stat(self.source)
         return {"source": os.path.abspath(self.source), "bytes": stat.st_size, "changed": stat.st_mtime_ns, "start": self.start, "end": self.end,
-                "crf": self.crf, "format": self.format, "networks": fingerprint(self.upscaler.networks), "pyav": self.av.__version__}
+                "crf": self.crf, "format": self.format, "networks": self.upscaler.fingerprint(), "pyav": self.av.__version__}
 
     def enlarge(self, segments: Segments, progress: bool | str) -> None:
         """Decode, upscale and encode the frames that no finished piece holds."""
