@@ -153,6 +153,7 @@ def test_deep_pictures_are_turned_as_pillow_turns(orientation, tmp_path):
     assert np.array_equal(turned(DEEP[..., 0] // 257, orientation), np.asarray(ImageOps.exif_transpose(image)))
     DeepImage.of(DEEP).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(levels_of(quiet(tmp_path / "a.png")), turned(DEEP, orientation))
+    assert all(min(turned(DEEP[:height, :width, 0], orientation).strides) > 0 for height, width in ((1, 1), (1, 37), (37, 1)))
 
 
 # ---------------------------------------------------------------- values that are no levels
