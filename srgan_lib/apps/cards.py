@@ -30,6 +30,7 @@ CLEAN = "It was trained on clean pictures shrunk by MATLAB's bicubic. Noise, JPE
 CAMERA = ("It was trained on pictures that were blurred, shrunk, made noisy and stored as JPEG at random: of a clean picture it may smooth away what "
           "a generator trained on clean ones keeps. ")
 UNKNOWN_DATA = "Which pictures it was trained on has not been recorded."
+PATHS = ("init", "vgg_weights", "discriminator_init")  # fields that may hold a path on somebody's machine
 NO_DIFFERENCE = {"stage", "init", "log_every", "valid_every", "checkpoint_every"}  # fields that a recipe need not repeat
 
 
@@ -73,7 +74,7 @@ def gather(folder: str | Path, data: str | None = None) -> Release:
         training |= {"steps": log[-1]["step"], **({"minutes": round(log[-1]["seconds"] / 60, 1)} if is_number(log[-1].get("seconds")) else {})}
     if data:
         training["data"] = f"{data}: {DATASETS[data].repo} on the Hub; {DATASETS[data].licence}." if data in DATASETS else data
-    training |= {key: public_name(str(training[key])) for key in ("init", "vgg_weights") if key in training}
+    training |= {key: public_name(str(training[key])) for key in PATHS if key in training}
     results = _read(folder / "results.json", [], (dict, list))
     results = results if isinstance(results, list) else [results]
     if folder.parent == WEIGHTS:

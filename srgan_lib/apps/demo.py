@@ -26,6 +26,7 @@ from ..models import shipped
 from ..notes import collected
 from ..upscaling import Upscaler
 from ..upscaling.files import save
+from ..upscaling.streams import is_video
 from ..upscaling.tiles import seconds_per_pixel
 from .temporary import KEPT_SECONDS, sweep, temporary_folder  # noqa: F401
 
@@ -130,9 +131,11 @@ def receive(path: str | None) -> tuple[tuple[str, Picture] | None, str]:
     name = Path(path).name
     try:
         picture = open_picture(path, MOST_PIXELS, quiet=True)
-        picture.notes = [text.replace(str(path), name) for text in picture.notes]
+        picture.notes = [text.replace(str(path), name).replace(" (--pages all takes each)", "") for text in picture.notes]
         return (Path(name).stem, picture), _paragraph("{1} x {0} pixels".format(*picture.rgb.shape), picture.notes)
     except ImageError as error:
+        if is_video(path):
+            return None, _paragraph(f"{name}: a video; this page takes images, and `python -m srgan_lib upscale` takes videos too")
         return None, _paragraph(str(error).replace(str(path), name))
 
 

@@ -55,15 +55,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def epochs(bank, config) -> float:
     """How often a run of config.steps sees each pixel of the images that are large enough, on average."""
-    pixels = sum(bank.sizes[i][0] * bank.sizes[i][1] for i in bank.usable(config.hr_size, config.scale)[0])
+    pixels = sum(bank.sizes[i][0] * bank.sizes[i][1] for i in bank.usable(config.hr_size, config.scale, config.pad_small)[0])
     return config.steps * config.batch * config.hr_size**2 / pixels
 
 
 def data_line(bank, config) -> str:
     """What the run is made of: how many images, how many of them are too small, how often each pixel is seen."""
-    small = len(bank) - len(bank.usable(config.hr_size, config.scale)[0])
-    unused = f", {small} of them smaller than {config.hr_size} x {config.hr_size} and never used" if small else ""
-    return f"data: {len(bank)} pictures{unused}; the run looks at every pixel{' of the others' * bool(small)} {epochs(bank, config):.3g} times on average"
+    size = f"{config.hr_size} x {config.hr_size}"
+    unused = len(bank) - len(bank.usable(config.hr_size, config.scale, config.pad_small)[0])
+    words = f", {unused} of them smaller than {size if not config.pad_small else f'{config.scale} x {config.scale}'} and never used" if unused else ""
+    padded = sum(min(sides) // config.scale * config.scale < config.hr_size for sides in bank.sizes) - unused
+    words += f", {padded} of them smaller than {size} and continued by their mirror image" if padded else ""
+    return f"data: {len(bank)} pictures{words}; the run looks at every pixel{' of the others' * bool(unused)} {epochs(bank, config):.3g} times on average"
 
 
 def _validation(arguments, progress: bool):

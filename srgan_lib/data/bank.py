@@ -59,23 +59,25 @@ class ImageBank:
             self.lr.to(device)
         return self
 
-    def usable(self, size: int, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    def usable(self, size: int, scale: int, pad: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the pictures that hold a patch of size x size at multiples of the scale, and their cumulative share of the pixels.
 
-        Raises DataError where there is none, and where a given LR picture is not its HR divided by the scale.
+        pad: all that have one LR pixel, since smaller ones are continued by their mirror image. Raises DataError where there is none, and where a given LR picture is not its HR divided by the scale.
         """
-        if (size, scale) not in self.drawn:
+        least = scale if pad else size
+        if (least, scale) not in self.drawn:
             sides = np.array(self.sizes)
-            numbers = np.flatnonzero((sides // scale * scale >= size).all(1))
+            numbers = np.flatnonzero((sides // scale * scale >= least).all(1))
             if not len(numbers):
-                raise DataError(f"no picture is as large as a patch of {size} x {size} pixels; lower hr_size or use larger pictures")
+                raise DataError(f"no picture is as large as {'one LR pixel' if pad else 'a patch'} of {least} x {least} pixels; "
+                                f"use larger pictures{'' if pad else ', lower hr_size, or set pad_small=true'}")
             for name, (height, width), small in zip(self.names, self.sizes, self.lr.sizes if self.lr else ()):
                 if small != (height // scale, width // scale):
                     raise DataError(f"{self.lr.source}: the LR of {name} has {small[1]} x {small[0]} pixels; at scale {scale} its HR, {width} x {height}, "
                                     f"wants {width // scale} x {height // scale}")
             pixels = np.cumsum(sides[numbers].prod(1))
-            self.drawn[size, scale] = numbers, pixels / pixels[-1]
-        return self.drawn[size, scale]
+            self.drawn[least, scale] = numbers, pixels / pixels[-1]
+        return self.drawn[least, scale]
 
     def identity(self) -> dict:
         """What a run on this bank is made of: where from, how many, and a fingerprint of names, sizes and a sample of the pixels."""
@@ -147,8 +149,9 @@ def patches(bank: ImageBank, step: int, config, rank: int = 0, world: int = 1) -
     A pure function of (config.seed, step): the global batch of config.batch patches is drawn, and a rank takes its slice.
     The LR patch equals the crop of the LR picture exactly: it is shrunk together with the margin that the kernel reaches.
     With degradation "camera" each patch has a random damage of its own (see degradation.py).
-    A bank with given LR pictures is cut in both. Pictures smaller than a patch are never drawn, the others by their pixels.
-    Fields used: seed, scale, batch, hr_size, min_detail, flips, degradation, photometric. Raises DataError when no picture is large enough.
+    A bank with given LR pictures is cut in both. Pictures are drawn by their pixels; those smaller than a patch never, or, with
+    pad_small, continued by their mirror image. Fields used: seed, scale, batch, hr_size, pad_small, min_detail, flips,
+    degradation, photometric. Raises DataError when no picture is large enough.
     """
     random = np.random.default_rng([config.seed, step])
     places = [_place(bank, random, config) for _ in range(config.batch)]
@@ -167,12 +170,12 @@ def patches(bank: ImageBank, step: int, config, rank: int = 0, world: int = 1) -
 def _place(bank: ImageBank, random: np.random.Generator, config) -> tuple[int, int, int]:
     """(picture, y, x) of one patch, at a multiple of the scale; nearly flat places are drawn again, up to 8 times."""
     scale, size = config.scale, config.hr_size
-    numbers, shares = bank.usable(size, scale)
+    numbers, shares = bank.usable(size, scale, config.pad_small)
     i = int(numbers[np.searchsorted(shares, random.random(), side="right")])
     height, width = (side // scale * scale for side in bank.sizes[i])
     for _ in range(8):
-        y = int(random.integers(0, (height - size) // scale + 1)) * scale
-        x = int(random.integers(0, (width - size) // scale + 1)) * scale
+        y = int(random.integers(0, max(height - size, 0) // scale + 1)) * scale
+        x = int(random.integers(0, max(width - size, 0) // scale + 1)) * scale
         if not config.min_detail or bank[i][y:y + size:4, x:x + size:4, 1].std() >= config.min_detail:
             break
     return i, y, x

@@ -165,7 +165,7 @@ def turned(array: np.ndarray, orientation: int) -> np.ndarray:
     """(H, W[, C]) as EXIF's orientation 1..8 wants it shown."""
     turns, mirrored = TURNS.get(orientation, (0, 0))
     array = np.rot90(array, turns)
-    return np.ascontiguousarray(array[:, ::-1] if mirrored else array)
+    return (array[:, ::-1] if mirrored else array).copy()  # ascontiguousarray leaves a negative stride where a side is 1, and torch refuses it
 
 
 def grey_values(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, bool]:

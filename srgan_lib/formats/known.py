@@ -22,8 +22,6 @@ SAFE = (*COMMON, *BY_NAME, *PLUGINS)
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO/IEC 23008-12, annex B
 JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")  # ISO/IEC 18181-1 and -2
 HEAD = 2**18  # bytes from which depth and kind are told
-SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "__pycache__", "lost+found"}
-SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 
 
 @lru_cache(maxsize=1)
@@ -105,21 +103,17 @@ def _accepts(kind: str, data: bytes) -> bool:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file's beginning is that of a picture, whatever its name. Nothing is decoded."""
+    """Whether a file's name or, where the name says nothing, its beginning is that of a picture. Nothing is decoded."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
     try:
-        data = head(path)
+        data = head(path, 64)
         if any(_looks_like(kind, data) for kind in PLUGINS):
             return True
         Image.open(path, formats=[kind for kind in formats() if kind not in BY_NAME]).close()
         return True
     except Exception:  # whatever a decoder raises on what is no picture
         return False
-
-
-def is_hidden(path: Path, root: Path) -> bool:
-    """Whether a file, or a folder between it and `root`, belongs to a system or is hidden: .DS_Store, @eaDir, __MACOSX, ..."""
-    parts = [part.lower() for part in path.relative_to(root).parts]
-    return any(part.startswith(".") or part in SYSTEM_FOLDERS for part in parts) or parts[-1] in SYSTEM_FILES
 
 
 # ---------------------------------------------------------------- depth and contents
@@ -209,6 +203,8 @@ def contents(image: Image.Image, data: bytes) -> list[str]:
         said.append(f"holds {count} images; the first is used ({what})")
     elif gain:
         said.append("holds a gain map, which makes it HDR; it is left out")
+    if re.search(rb"(MotionPhoto|MicroVideo)\W{1,3}1", data + _xmp(info)):
+        said.append("holds a short video behind the photograph; it is left out")
     if info.get("depth_images"):
         said.append("holds a depth map; it is left out")
     if count > 1 and kind in ("TIFF", "HEIF", "ICO"):
@@ -217,3 +213,8 @@ def contents(image: Image.Image, data: bytes) -> list[str]:
     elif count > 1 and kind != "MPO":
         said.append(f"animated, {count} frames; the first is used")
     return said
+
+
+def _xmp(info: dict) -> bytes:
+    xmp = info.get("xmp") or b""
+    return xmp.encode() if isinstance(xmp, str) else bytes(xmp)

@@ -16,6 +16,10 @@ TIFF_LAYOUT = {*range(254, 260), 262, 266, 273, *range(277, 285), 317, *range(32
 PIXELS_HIGH_AND_WIDE = (0xA002, 0xA003)  # EXIF's own copy of the old size
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP")  # PNG, third edition, 11.3.2
 PLAIN_GAMMA = range(45000, 46001)  # about 1 / 2.2: what everybody shows without being told
+USUAL_PRIMARIES, USUAL_TRANSFER = (1, 2, 5, 6), (1, 2, 6, 13, 14, 15)  # H.273: BT.709, BT.601 or unsaid; sRGB's curve or a camera's near to it
+SECOND_IN_XMP = (  # what XMP says of a second picture or a video behind the photograph, which the result does not have
+    re.compile(rb"\s(?:hdrgm|G?Camera|GContainer|Container|Item):\w+\s*=\s*(?:\"[^\"]*\"|'[^']*')"),
+    re.compile(rb"<((?:hdrgm|G?Camera|GContainer|Container):\w+)\b[^>]*>.*?</\1>", re.DOTALL))
 IPTC_RESOURCE = 0x0404  # of a Photoshop block
 HOLDS = {  # what Pillow writes into each format; `texts` are a PNG's
     "PNG": {"dpi", "xmp", "texts", "comment", "colour"}, "JPEG": {"dpi", "xmp", "iptc", "comment"}, "WEBP": {"xmp"}, "AVIF": {"xmp"},
@@ -34,15 +38,27 @@ def read(image: Image.Image, data: bytes) -> dict:
     info, tags = image.info, getattr(image, "tag_v2", {})
     xmp = info.get("xmp", tags.get(700))
     xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp) if xmp else None
-    if xmp and (b"hdrgm:" in xmp or b"Container:Directory" in xmp):
-        xmp = None  # it describes a gain map behind the picture, which the result does not have
+    for words in SECOND_IN_XMP:
+        xmp = xmp and words.sub(b"", xmp)
     xmp = xmp and re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", xmp)  # the result stands upright
     texts = {str(key): str(value) for key, value in getattr(image, "text", {}).items() if key not in EXIF_AND_XMP_TEXTS}
     colour = {kind: content for kind, content in (chunks(data) if image.format == "PNG" else ()) if kind in COLOUR_CHUNKS}
+    if image.format in ("AVIF", "HEIF") and "icc_profile" not in info:
+        colour = nclx(data)
     if set(colour) == {b"gAMA"} and int.from_bytes(colour[b"gAMA"], "big") in PLAIN_GAMMA:
         colour = {}
     found = {"dpi": _dpi(image), "xmp": xmp, "iptc": _iptc(info, tags), "texts": texts, "comment": info.get("comment"), "colour": colour}
     return {name: value for name, value in found.items() if value}
+
+
+def nclx(data: bytes) -> dict[bytes, bytes]:
+    """The colours that an AVIF or HEIC states by H.273's codes (ISO 14496-12, 12.1.5), as a PNG's cICP; {} for those that everybody assumes."""
+    at = data.find(b"colrnclx") + 8
+    if at < 8 or len(data) < at + 7:
+        return {}
+    primaries, transfer = (int.from_bytes(data[place:place + 2], "big") for place in (at, at + 2))
+    plain = primaries in USUAL_PRIMARIES and transfer in USUAL_TRANSFER or max(primaries, transfer) > 255
+    return {} if plain else {b"cICP": bytes([primaries, transfer, 0, 1])}
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:

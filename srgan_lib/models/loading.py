@@ -43,8 +43,10 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
             raise ModelError(f"{name}: strength is for a GAN with a record of the generator that it started from; this one has none")
         base = load_generator(start, device)
         return Mixed(base, load_generator(name, device), strength).eval() if strength else base
-    if not Path(name).is_dir() and (str(name).count(",") == 2 or str(name).endswith((".pth", ".safetensors"))):
-        return (_interpolated(*str(name).split(",")) if "," in str(name) else load_published(name)).to(device)
+    if Path(name).is_file() or not Path(name).is_dir() and str(name).endswith((".pth", ".safetensors")):
+        return load_published(name).to(device)
+    if str(name).count(",") == 2:
+        return _interpolated(*str(name).split(",")).to(device)
     folder = _locate(str(name))
     try:
         generator = _build(folder)

@@ -8,9 +8,11 @@ import torch
 from safetensors.torch import load_file
 
 from ..errors import ModelError
+from ..notes import note
 from .networks import RRDBNet
 
 WRAPPERS = ("params_ema", "params", "state_dict")  # what training code puts around a state dict
+MENDED = "2.10"  # torch's version; its own kind of string compares as versions do
 MOST_BLOCKS = 64  # more are not built to be compared; the published ones have 23 or 6
 RENAMED = (  # older names -> today's, in the order of their age
     (r"model\.0\.", "conv_first."),
@@ -29,6 +31,8 @@ def load_published(path: str | Path) -> RRDBNet:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
+    if path.suffix != ".safetensors" and torch.__version__ < MENDED:
+        note(f"{path}: torch before {MENDED} can be harmed by a crafted file of this kind (CVE-2026-24747); read only what you trust")
     try:
         with warnings.catch_warnings(action="ignore"):
             state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
@@ -56,6 +60,8 @@ def from_published(state: dict, name: str = "state dict") -> RRDBNet:
     if len(first) == 4 and first[1] in (12, 48):
         raise ModelError(f"{name}: a pixel-unshuffle x{2 if first[1] == 12 else 1} network (as RealESRGAN_x2plus), which is not supported "
                          f"(conv_first.weight {first} for {(first[0], 3, *first[2:])}); take the x4 one and --scale 2")
+    if kind := other_kind(state):
+        raise ModelError(f"{name}: {kind}, which is not supported; take an ESRGAN generator, such as RealESRGAN_x4plus.pth")
     options = infer_options(state)
     with torch.device("meta"):  # compared before any memory is taken
         wanted = RRDBNet(**options).state_dict()
@@ -66,6 +72,15 @@ def from_published(state: dict, name: str = "state dict") -> RRDBNet:
     generator = RRDBNet(**options)
     generator.load_state_dict({key: value.float() for key, value in state.items()}, strict=True)
     return generator.eval()
+
+
+def other_kind(state: dict) -> str:
+    """What files that are published beside ESRGAN's hold, by the names of their tensors; "" for what may be ESRGAN's."""
+    if "conv_first.weight" in state:
+        return ""
+    if getattr(state.get("body.0.weight"), "ndim", 0) == 4:
+        return "a compact network (SRVGGNetCompact, as realesr-general-x4v3)"
+    return "a discriminator" if "conv0.weight" in state and "conv9.weight" in state else ""
 
 
 def plain(value: torch.Tensor) -> bool:

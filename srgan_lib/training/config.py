@@ -33,6 +33,7 @@ class TrainConfig:
     output: str = "linear"
     batch: int = 16                  # patches a step, over all processes
     hr_size: int = 96                # pixels
+    pad_small: bool = False          # images smaller than hr_size are continued by their mirror image; else they are never used
     flips: bool = True               # the eight symmetries of the square
     photometric: float = 0.0         # probability of each of brightness, darkening and saturation
     degradation: str = "bicubic"     # HR -> LR: the paper's, or "camera" (random blur, kernel, noise, JPEG: degradation.py)

@@ -1,27 +1,33 @@
-"""Animated GIF, WebP and APNG: every frame enlarged, into the same format, with its duration."""
+"""Animated GIF, WebP, APNG and AVIF: every frame enlarged, into the same format, with its duration."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageSequence
 
 from ..errors import ImageError
+from ..formats.metadata import PERSONAL, WORDS
 from ..images import Picture, atomic_write
+from ..notes import note
 from .sinks import CONTAINERS
 from .streams import is_video
 
-FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
-BY_FFMPEG = (".gif", ".png", ".apng")  # animations that may become a video
+FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG", ".avif": "AVIF", ".avifs": "AVIF"}
+KINDS = ["GIF", "WEBP", "PNG", "AVIF"]
+BY_FFMPEG = (".gif", ".png", ".apng")  # animations that FFmpeg reads with their durations
 OPAQUE = 128  # of 255, from which on a pixel of a GIF is visible
-PASSED_ON = {"GIF": ("loop", "comment"), "WEBP": ("loop", "background", "icc_profile", "exif", "xmp"), "PNG": ("loop", "icc_profile", "exif", "default_image", "dpi")}
+PASSED_ON = {"GIF": ("loop", "comment"), "WEBP": ("loop", "background", "icc_profile", "exif", "xmp"), "AVIF": ("icc_profile", "exif", "xmp"), "PNG": ("loop", "icc_profile", "exif", "default_image", "dpi")}
 
 
 def is_animation(source) -> bool:
-    """Whether Pillow finds several moments in a GIF, WebP or PNG file."""
+    """Whether Pillow finds several moments in a GIF, WebP, PNG or AVIF file."""
     if Path(source).suffix.lower() not in FORMATS:
         return False
     try:
-        with Image.open(source, formats=["GIF", "WEBP", "PNG"]) as image:
+        with Image.open(source, formats=KINDS) as image:
             return getattr(image, "n_frames", 1) > 1
     except Exception:  # decoders raise almost anything on hostile bytes; the reader of images says what is wrong
         return False
@@ -37,23 +43,47 @@ def stays_animation(source, target) -> bool:
 
 
 def becomes_video(source, target) -> bool:
-    """Whether `upscale_video` makes this target: from a video, or from an animation that FFmpeg reads."""
+    """Whether `upscale_video` makes this target: from a video, or from an animation."""
     if Path(source).suffix.lower() in FORMATS and Path(target).suffix.lower() in CONTAINERS:
-        return Path(source).suffix.lower() in BY_FFMPEG and is_animation(source)
+        return is_animation(source)
     return is_video(source)
 
 
-def upscale_animation(source, target, upscaler, quality: int = 95, label: bool | str = False) -> tuple[int, int]:
-    """Enlarge every frame -> (width, height) of the result. Raises ImageError."""
+@contextmanager
+def for_ffmpeg(source) -> Iterator[str]:
+    """A file that FFmpeg reads frame by frame: the source, or a copy of a WebP or AVIF animation as APNG, which is without loss.
+
+    Raises ImageError.
+    """
+    suffix = Path(source).suffix.lower()
+    if suffix not in FORMATS or suffix in BY_FFMPEG:
+        yield source
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = str(Path(folder, "animation.png"))
+        with Image.open(source, formats=KINDS) as image:
+            durations = _durations(image, source)
+            frames = [frame.convert("RGBA") for frame in ImageSequence.Iterator(image)]
+        frames[0].save(copy, save_all=True, append_images=frames[1:], duration=durations, blend=0)
+        yield copy
+
+
+def upscale_animation(source, target, upscaler, quality: int = 95, label: bool | str = False, strip: bool = False) -> tuple[int, int]:
+    """Enlarge every frame -> (width, height) of the result. strip: without EXIF, XMP and comments. Raises ImageError."""
     name = FORMATS[Path(target).suffix.lower()]
-    with Image.open(source, formats=["GIF", "WEBP", "PNG"]) as image:
+    with Image.open(source, formats=KINDS) as image:
         durations, first = _durations(image, source), image.format
         hidden = 1 if image.info.get("default_image") else 0  # APNG: the first picture is for viewers without animation
         if hidden and name != "PNG":
-            print(f"note: the still image of this APNG does not fit {name} and is left out")
+            note(f"the still image of this APNG does not fit {name} and is left out")
         frames = _enlarged(image, upscaler, name, label, hidden if name != "PNG" else 0)
-        options = {key: image.info[key] for key in PASSED_ON[name] if key in image.info and (key != "background" or first == name)}
-        options |= {"WEBP": {"quality": quality}, "GIF": {"disposal": 2, "optimize": False}, "PNG": {"disposal": 0, "blend": 0}}[name]
+        kept = [key for key in PASSED_ON[name] if key in image.info and not (strip and key in PERSONAL)]
+        options = {key: image.info[key] for key in kept if key != "background" or first == name}
+        lost = [word for key, word in WORDS.items() if image.info.get(key) and key not in PASSED_ON[name] and not (strip and key in PERSONAL)]
+        lost += ["the texts"] if getattr(image, "text", {}) and not strip else []
+        if lost:
+            note(f"{', '.join(lost)} of the animation {'is' if len(lost) == 1 and lost != ['the texts'] else 'are'} left out")
+        options |= {"WEBP": {"lossless": True} if quality == 100 else {"quality": quality}, "AVIF": {"quality": quality}, "GIF": {"disposal": 2, "optimize": False}, "PNG": {"disposal": 0, "blend": 0}}[name]
         try:
             start, frames = next(frames), list(frames) if name == "PNG" else frames  # Pillow walks over a PNG's frames twice
             atomic_write(target, lambda file: start.save(file, name, save_all=True, append_images=frames, duration=durations[hidden:], **options))

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import CourseError, ImageError
 from ..images import format_of, open_picture
 from ..notes import note
-from .animations import becomes_video, stays_animation, upscale_animation
+from .animations import becomes_video, for_ffmpeg, stays_animation, upscale_animation
 from .listing import STREAM, counted, jobs
 from .pictures import SCALES, Upscaler, plan, shrunk_to, siblings
 from .records import is_done, key_of, remember
@@ -146,12 +146,13 @@ def _is_exact(scale: int, own: set[int]) -> bool:
 def _one(source: str, target: str, upscalers: Upscalers, label, tile, options: Options, start, end, most_pixels, key):
     """Upscale one input; yields (target, size) for every file that is written."""
     if STREAM not in (source, target) and not options.resized and options.pages == FIRST and stays_animation(source, target):
-        yield target, upscale_animation(source, target, upscalers.loaded[upscalers.scale], options.quality, label)
+        yield target, upscale_animation(source, target, upscalers.loaded[upscalers.scale], options.quality, label, options.strip)
         return remember(target, key)
     if source != STREAM and becomes_video(source, target):
         if options.resized:
             raise ImageError("a size in pixels can be had for images, not for films; use --scale")
-        yield target, upscale_video(source, target, upscalers.loaded[upscalers.scale], start=start, end=end, progress=label)
+        with for_ffmpeg(source) as readable:
+            yield target, upscale_video(readable, target, upscalers.loaded[upscalers.scale], start=start, end=end, progress=label, shown=source, strip=options.strip)
         return remember(target, key)
     data = _standard_input() if source == STREAM else source
     picture = open_picture(data, most_pixels, quiet=True)

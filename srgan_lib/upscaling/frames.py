@@ -9,6 +9,11 @@ from .colour import linked
 from .streams import JUMP, best_video, open_film
 
 
+BESIDE = {"A53_CC": "the closed captions inside its frames", "DYNAMIC_HDR_PLUS": "its HDR10+ data", "DYNAMIC_HDR_VIVID": "its HDR Vivid data",
+          "DOVI_RPU_BUFFER": "its Dolby Vision data", "DOVI_METADATA": "its Dolby Vision data", "SPHERICAL": "the mark of a 360-degree video",
+          "STEREO3D": "the mark of a stereoscopic video", "ICC_PROFILE": "its colour profile"}  # FFmpeg's kinds of data in frames that no encoder here takes
+
+
 class Fields:
     """Takes the two fields of interlaced frames apart (FFmpeg's bwdif); others pass."""
 
@@ -88,10 +93,13 @@ def is_oblique(matrix: tuple[int, ...] | None) -> bool:
 
 
 class Frames:
-    """The frames of a film's video from a second on, in the order they are shown; `broken` counts what could not be read."""
+    """The frames of a film's video from a second on, in the order they are shown.
+
+    broken counts what could not be read; beside: the kinds of BESIDE that were met.
+    """
 
     def __init__(self, av, source, origin: Fraction):
-        self.av, self.source, self.origin, self.broken = av, source, origin, 0
+        self.av, self.source, self.origin, self.broken, self.beside = av, source, origin, 0, set()
 
     def since(self, begin: float):
         """Yield (frame, seconds since the film's beginning); starts at `begin` or some frames before."""
@@ -127,6 +135,7 @@ class Frames:
                 self.broken += not isinstance(error, self.av.error.EOFError)
                 continue
             for frame in frames:
+                self.beside |= {data.type.name for data in map(frame.side_data.__getitem__, range(len(frame.side_data)))} & {*BESIDE}
                 yield from fields.push(frame)
         yield from fields.flush()
 

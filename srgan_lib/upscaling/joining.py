@@ -15,10 +15,10 @@ BEYOND = 10  # seconds behind --end that are read before everything counts as pa
 def join(job, segments) -> None:
     """Write the result of a `Job` whose frames are in `segments`."""
     av, whole = job.av, segments.folder / f"whole{job.target.suffix.lower()}"
-    with open_film(av, job.source) as film, av.open(str(whole), "w", format=job.format, options=container_options(film)) as out:
+    with open_film(av, job.source) as film, av.open(str(whole), "w", format=job.format, options=container_options(film, job.strip)) as out:
         sink = add_encoder(out, segments.look, job.crf, job.rate, job.base)
-        streams = {index: Carried(av, out, film.streams[index], copied) for index, copied in job.carried.items()}
-        dress(film, film.streams[job.index], out, sink, job.shift, None if job.end is None else job.end - job.start, bool(job.start))
+        streams = {index: Carried(av, out, film.streams[index], copied, job.strip) for index, copied in job.carried.items()}
+        dress(film, film.streams[job.index], out, sink, job.shift, None if job.end is None else job.end - job.start, bool(job.start), job.strip)
         out.start_encoding()
         reached, broken = mux(av, out, seen(av, segments, sink, job.base), heard(job, film, streams), job.shift)
         for carried in streams.values():
@@ -26,7 +26,7 @@ def join(job, segments) -> None:
     missing = job.seconds - (job.start + reached) if job.end is None else 0
     if segments.state["broken"] + broken or missing > NEARLY:
         print(f"note: {job.name} is damaged; the {segments.state['frames']} frames that could be read, up to {job.start + reached:.1f} s, were kept")
-    if gone := lost(av, job.source, whole, job.index, bool(job.start or job.end)):
+    if gone := lost(av, job.source, whole, job.index, bool(job.start or job.end), job.strip):
         print(f"note: {job.target.suffix} does not hold {', '.join(gone)} of the source")
     os.replace(whole, job.target)
 

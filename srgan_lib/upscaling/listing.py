@@ -5,7 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 from ..errors import ImageError
-from ..formats.known import SUFFIXES, is_hidden, is_picture
+from ..formats.folders import counted, sorted_out
+from ..formats.known import is_picture
 from .animations import own_suffix
 from .streams import is_video
 
@@ -44,53 +45,12 @@ def _within(name: str, output: str | None, tag: str, left_out: Counter) -> list[
     if not path.is_dir():
         return [(name, output or str(path.parent))]
     out = Path(output) if output else path.resolve().with_name(f"{path.resolve().name}-{tag}")
-    inside, files, reasons = out.resolve() != path.resolve(), [], Counter()
-    for file in sorted(walk(path)):
-        if inside and out.resolve() in file.resolve().parents:
-            continue
-        reason = reason_against(file, path)
-        if reason is None:
-            files.append(file)
-        else:
-            reasons[reason] += 1
+    earlier = out.resolve() if out.resolve() != path.resolve() else None  # results of an earlier run inside the folder
+    files, reasons = sorted_out(path, lambda file: is_video(file) or is_picture(file), "picture or film", earlier)
     if not files:
         raise ImageError(f"{name}: no pictures or films in this folder{f' ({counted(reasons)})' if reasons else ''}")
     left_out.update(reasons)
     return [(str(file), str(out / file.relative_to(path).parent)) for file in files]
-
-
-def walk(folder: Path):
-    """Every file below a folder; a folder that a link leads to is gone through too, but no folder twice."""
-    seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        if os.path.realpath(place) in seen:
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(place))
-        folders.sort()  # the same order, and so the same names, on every system
-        yield from (Path(place, name) for name in files)
-
-
-def reason_against(file: Path, root: Path) -> str | None:
-    """Why a file of a folder is left out, or None for a picture or film: by its suffix, else by what it begins with."""
-    if is_hidden(file, root):
-        return "hidden or of the system"
-    if not file.exists():
-        return "dead link"
-    if not file.is_file():
-        return "no ordinary file"
-    if file.suffix.lower() in SUFFIXES or is_video(file) or is_picture(file):
-        return None
-    return f"no picture or film: {file.suffix.lower() or 'without suffix'}"
-
-
-def counted(left_out: Counter) -> str:
-    """"left out: 3 files (no picture or film: 2 .txt, 1 .db; 1 hidden or of the system)"."""
-    kinds = [f"{count} {reason.split(': ')[1]}" for reason, count in sorted(left_out.items()) if ": " in reason]
-    others = [f"{count} {reason}" for reason, count in sorted(left_out.items()) if ": " not in reason]
-    parts = ([f"no picture or film: {', '.join(kinds)}"] if kinds else []) + others
-    total = sum(left_out.values())
-    return f"left out: {total} {'file' if total == 1 else 'files'} ({'; '.join(parts)})"
 
 
 def _place(source: str, folder: str, tag: str, suffix: str, shared: bool = False) -> str:

@@ -126,7 +126,7 @@ class Upscaler:
             digest.update(repr(network).encode())
             for name, value in sorted(network.state_dict().items()):
                 digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return digest.hexdigest()
 
 
 def _levels(sr: torch.Tensor, mode: str = "RGB") -> np.ndarray:

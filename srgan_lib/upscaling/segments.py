@@ -21,17 +21,6 @@ def part_of(target: Path) -> Path:
     return target.with_name(name if len(os.fsencode(name)) <= LONGEST_NAME else f".{short}.part")
 
 
-def fingerprint(networks) -> str:
-    """Of the networks that make a result."""
-    digest = hashlib.sha256()
-    for network in networks:
-        digest.update(f"{network!r} {getattr(network, 'scale', '')}".encode())  # a mix names its strength here
-        for name, tensor in network.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 class Segments:
     """Pieces 0, 1, 2, ... in `folder`, kept only when they were made from the same source by the same means.
 

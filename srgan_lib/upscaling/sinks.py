@@ -17,7 +17,7 @@ FIRST_PACKETS = 3  # tried in the throw-away file
 class Carried:
     """One stream of the source that goes along: copied when the container holds it, sound else as AAC."""
 
-    def __init__(self, av, out, stream, copied: bool):
+    def __init__(self, av, out, stream, copied: bool, strip: bool = False):
         self.out, self.resampler, self.last, self.jump = out, None, None, 0
         if copied:
             self.sink = out.add_stream_from_template(stream)
@@ -26,7 +26,7 @@ class Carried:
             self.sink = out.add_stream("aac", rate=rate, layout=layout)
             self.sink.bit_rate = 96_000 * len(self.sink.codec_context.layout.channels)
             self.resampler = av.AudioResampler("fltp", layout, rate)
-        self.sink.metadata.update(kept_tags(stream.metadata))
+        self.sink.metadata.update(kept_tags(stream.metadata, strip))
         self.sink.disposition = stream.disposition
 
     def mux(self, packet, shift: int) -> None:
@@ -136,28 +136,32 @@ def real_packets(packets):
             yield packet
 
 
-def kept_tags(metadata: dict) -> dict:
-    """The tags that speak of the video, without those of the old file."""
+def kept_tags(metadata: dict, strip: bool = False) -> dict:
+    """The tags that speak of the video, without those of the old file. strip: the language alone."""
+    if strip:
+        return {key: value for key, value in metadata.items() if key.lower() == "language"}
     kept = {key: value for key, value in metadata.items() if key.lower().split("-eng")[0] not in OWN_TAGS and not value.startswith("Lavf")}
     if "name" in kept:  # the title of a track, as .mp4 and .mov call it
         kept.setdefault("title", kept.pop("name"))
     return kept
 
 
-def container_options(film) -> dict:
+def container_options(film, strip: bool = False) -> dict:
     """Apple's and Android's own tags need another kind of list in .mp4 and .mov."""
-    own = any(key.startswith(("com.apple.", "com.android.")) for key in film.metadata)
+    own = not strip and any(key.startswith(("com.apple.", "com.android.")) for key in film.metadata)
     return {"movflags": "use_metadata_tags"} if own else {}
 
 
-def dress(film, video, out, sink, shift: Fraction, length: float | None, cut: bool) -> None:
+def dress(film, video, out, sink, shift: Fraction, length: float | None, cut: bool, strip: bool = False) -> None:
     """Tags of film and video, chapters and fonts into an output that has not begun. shift: of the clock; cut: by --start."""
-    out.metadata.update(kept_tags(film.metadata))
-    sink.metadata.update(kept_tags(video.metadata))
+    out.metadata.update(kept_tags(film.metadata, strip))
+    sink.metadata.update(kept_tags(video.metadata, strip))
     sink.disposition = video.disposition
     codes = (stream.metadata.get("timecode") for stream in (video, film, *film.streams))
     code = next(filter(None, codes), None)
-    if code and cut:
+    if strip:
+        pass
+    elif code and cut:
         print("note: the time code is left out, since --start cuts off what it counts from")
     elif code:
         sink.metadata["timecode"] = code
@@ -188,16 +192,16 @@ def _cut(chapter: dict, shift: Fraction, length: float | None) -> dict | None:
     return chapter | {"start": first, "end": last, "time_base": Fraction(1, 1000)} if last > first else None
 
 
-def lost(av, source, target, video_index: int, cut: bool) -> list[str]:
-    """The tags and chapters of the source that a finished result does not hold."""
+def lost(av, source, target, video_index: int, cut: bool, strip: bool = False) -> list[str]:
+    """The tags and chapters of the source that a finished result does not hold; strip: and was asked to hold."""
     with open_film(av, source) as film, open_film(av, target) as result:
         names = {key.lower() for key in result.metadata}
-        gone = [key for key in kept_tags(film.metadata) if key.lower() not in names]
+        gone = [key for key in kept_tags(film.metadata, strip) if key.lower() not in names]
         before = {"video": [film.streams[video_index]], "audio": film.streams.audio}
         for kind, streams in before.items():
             for old, new in zip(streams, getattr(result.streams, kind)):
-                old, new = kept_tags(old.metadata), kept_tags(new.metadata)
+                old, new = kept_tags(old.metadata, strip), kept_tags(new.metadata)
                 gone += [f"the {key} of a track" for key in ("title", "language") if old.get(key, "und") not in ("und", new.get(key))]
         coded = [any("timecode" in {key.lower() for key in stream.metadata} for stream in (one, *one.streams)) for one in (film, result)]
-        gone += ["the time code"] if coded == [True, False] and not cut else []
+        gone += ["the time code"] if coded == [True, False] and not cut and not strip else []
         return gone + (["the chapters"] if film.chapters() and not result.chapters() and not cut else [])

@@ -1,6 +1,7 @@
 """Open a video with PyAV: what counts as one, which of its streams is the video, and how its clock runs."""
 
 import os
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,11 +18,16 @@ STILLS = ("gif", "apng")  # Pillow's, when it knows the file
 JUMP = 1  # seconds that a clock may run back before it is taken for that of a new recording
 
 
+OLDEST_PYAV = (17, 1)  # versions before crash on what is done here
+
+
 def pyav():
     try:
         import av
     except ImportError:
         raise ImageError("films need PyAV: pip install av") from None
+    if tuple(map(int, re.findall(r"\d+", av.__version__)[:2])) < OLDEST_PYAV:
+        raise ImageError(f"videos need PyAV {'.'.join(map(str, OLDEST_PYAV))} or newer, and this is {av.__version__}: pip install -U av")
     av.logging.set_level(av.logging.PANIC)  # what FFmpeg would print is said in our own words
     return av
 

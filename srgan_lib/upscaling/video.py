@@ -17,10 +17,10 @@ from tqdm import tqdm
 from ..errors import ImageError
 from .colour import HDR, WEIGHTS, Look, Reader, depth, guess, has_alpha, look_of, to_frame
 from .encoding import Encoder, light_of
-from .frames import Frames, is_oblique, matrix_of, turn, upright
+from .frames import BESIDE, Frames, is_oblique, matrix_of, turn, upright
 from .joining import join
 from .pictures import Upscaler
-from .segments import Segments, fingerprint, part_of
+from .segments import Segments, part_of
 from .sinks import CONTAINERS, plan
 from .streams import best_video, end_of, open_film, origin_of, pyav, seconds_of
 from .tiles import BAR
@@ -30,13 +30,15 @@ LONG, MEASURED = 600, 5  # a video that takes longer (seconds) says so, once so 
 
 
 def upscale_video(source, target, generator="srresnet-x4", start: float | None = None, end: float | None = None,
-                  progress: bool | str = False, crf: int = 18, **options) -> tuple[int, int]:
+                  progress: bool | str = False, crf: int = 18, shown: str | None = None, strip: bool = False,
+                  **options) -> tuple[int, int]:
     """Upscale a video, or its seconds `start` to `end`, into H.264 or, beyond 8 bits, H.265 (.mp4, .mov, .mkv) -> (width, height).
 
     Frames stream through, so memory does not depend on the length. Time stamps and colours are kept, the display matrix is
     applied, fields are taken apart. Sound, subtitles, chapters and tags go along, or it is said that they do not. The video
     appears under its name when it is whole; the same call after a kill goes on from the last finished piece; a broken
-    stream ends with what could be read, and a note. generator, options: see `upscale`.
+    stream ends with what could be read, and a note. shown: the source's name in notes; strip: without
+    tags such as date and place; languages stay. generator, options: see `upscale`.
     Raises ImageError for what cannot be read or written.
     """
     av, target = pyav(), Path(target)
@@ -46,6 +48,7 @@ def upscale_video(source, target, generator="srresnet-x4", start: float | None =
         raise ImageError(f"{target}: is the input, which is never overwritten")
     upscaler = generator if isinstance(generator, Upscaler) else Upscaler(generator, **options)
     job = Job(av, source, target, upscaler, start or 0.0, end, crf)
+    job.name, job.strip = shown or job.name, strip
     segments, useless = Segments(part_of(target), job.made_from()), True
     try:
         job.enlarge(segments, progress)
@@ -69,7 +72,7 @@ class Job:
 
     def __init__(self, av, source, target: Path, upscaler, start: float, end: float | None, crf: int):
         self.av, self.source, self.target, self.upscaler = av, source, target, upscaler
-        self.start, self.end, self.crf, self.format = start, end, crf, CONTAINERS[target.suffix.lower()]
+        self.start, self.end, self.crf, self.format, self.strip = start, end, crf, CONTAINERS[target.suffix.lower()], False
         with open_film(av, source) as film:
             video = best_video(film)
             self.index, self.base, self.rate = video.index, video.time_base, video.average_rate or video.guessed_rate or Fraction(25)
@@ -84,7 +87,7 @@ class Job:
         """What the result depends on: a change of any of it begins anew."""
         stat = os.stat(self.source)
         return {"source": os.path.abspath(self.source), "bytes": stat.st_size, "changed": stat.st_mtime_ns, "start": self.start, "end": self.end,
-                "crf": self.crf, "format": self.format, "networks": fingerprint(self.upscaler.networks), "pyav": self.av.__version__}
+                "crf": self.crf, "format": self.format, "networks": self.upscaler.fingerprint(), "pyav": self.av.__version__}
 
     def enlarge(self, segments: Segments, progress: bool | str) -> None:
         """Decode, upscale and encode the frames that no finished piece holds."""
@@ -102,6 +105,8 @@ class Job:
         if not done.get("whole"):
             self.encoder.state |= {"broken": self.state["broken"] + self.frames.broken, "whole": True}
             self.encoder.finish(self._last_duration())
+        if self.frames.beside:
+            print(f"note: {self.name}: {', '.join(sorted({BESIDE[kind] for kind in self.frames.beside}))} cannot be kept")
         if not segments.infos:
             raise ImageError(f"{self.source}: no picture could be read{' between --start and --end' if self.start or self.end else ''}")
 

@@ -113,6 +113,13 @@ def test_notes_and_warnings_reach_the_visitor(tmp_path, model, capsys):
     assert "frames" not in "".join(capsys.readouterr())
 
 
+def test_a_video_is_called_a_video(tmp_path):
+    pytest.importorskip("av")
+    from recordings import record
+    dropped, text = demo.receive(str(record(tmp_path / "film.avi", "mpeg4", sound=())))
+    assert dropped is None and "<p>Film.avi: a video; this page takes images" in text and str(tmp_path) not in text
+
+
 def test_notes_of_the_result_reach_the_visitor_too(tmp_path, model, monkeypatch):
     Image.fromarray(photograph(8, 9)).save(tmp_path / "a<b>.png")
     monkeypatch.setattr(demo, "save", lambda image, target: (note("something <odd>"), image.save(target)))

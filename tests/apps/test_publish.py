@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from samples import photograph
 from srgan_lib.apps import evaluate as evaluation, publish
 from srgan_lib.__main__ import main
 from srgan_lib.apps.cards import card, figures, gather, public_name, recipe, recipes
-from srgan_lib.training import COLAB, TINY
+from srgan_lib.training import COLAB, TINY, TrainConfig
 from srgan_lib.errors import PublishError
 from srgan_lib.models import WEIGHTS, SRResNet, load_generator, shipped
 from srgan_lib.training import train
@@ -183,6 +183,16 @@ def test_public_names(tmp_path):
     (tmp_path / "owner" / "net").mkdir(parents=True)
     assert [public_name(name) for name in ("", "auto", "srgan-x4", "owner/net", "/home/me/runs/first/generator", "./runs/a", "..")] == [
         "", "auto", "srgan-x4", "owner/net", "first", "a", "a folder"]
+
+
+@pytest.mark.parametrize("path", ["C:\\Users\\jane.doe\\runs\\first\\generator", "/home/jane.doe/runs/first/generator", "/Users/jane.doe/first",
+                                  "C:/Users/jane.doe/first", "\\\\server\\jane.doe\\first", "~jane.doe/first"])
+def test_no_field_of_a_run_leads_to_somebodys_machine(tmp_path, path):
+    SRResNet(blocks=1, channels=8).save_pretrained(tmp_path / "generator")
+    paths = {key: path for key in ("init", "vgg_weights", "discriminator_init")}
+    (tmp_path / "config.json").write_text(json.dumps(asdict(TrainConfig(stage="srgan", blocks=1, channels=8, content="vgg54")) | paths))
+    release = gather(tmp_path)
+    assert "jane" not in json.dumps(release.training) + card(release, "me/net") and release.training["discriminator_init"] == "first"
 
 
 def test_results_of_both_test_sets_stand_beside_the_papers():

@@ -2,6 +2,7 @@
 
 import io
 import os
+import tarfile
 import zipfile
 from dataclasses import replace
 
@@ -110,6 +111,26 @@ def test_many_small_pictures_and_one_large_one(tmp_path):
     assert epochs(bank, replace(CONFIG, steps=100)) == pytest.approx(100 * 6 * 24 * 24 / (60 * 70))
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("device", [False, True])
+def test_small_pictures_are_padded_on_request(tmp_path, scale, device):
+    small = photograph(18, 13)
+    bank = ImageBank.build([("small", small), ("dot", photograph(1, 1))], tmp_path / "bank", progress=False)
+    bank.on_device = torch.from_numpy(bank.pixels.copy()) if device else None
+    config = replace(CONFIG, pad_small=True, scale=scale, flips=False, batch=2)
+    with pytest.raises(DataError, match="pad_small=true"):
+        patches(bank, 0, replace(config, pad_small=False))
+    lr, hr = patches(bank, 0, config)
+    cropped = small[:18 // scale * scale, :13 // scale * scale]
+    padded = np.pad(cropped, ((0, 24 - cropped.shape[0]), (0, 24 - cropped.shape[1]), (0, 0)), mode="symmetric")  # numpy's word for the border repeated
+    assert torch.equal(hr[0], to_tensor(padded)[0]) and torch.equal(hr[0], hr[1])
+    inside = cropped.shape[0] // scale - 2, cropped.shape[1] // scale - 2  # where the kernel does not reach the padding
+    wanted = degrade(to_tensor(padded), scale)[0, :, :inside[0], :inside[1]]
+    assert torch.equal(lr[0, :, :inside[0], :inside[1]], wanted) and lr.shape[-1] == 24 // scale
+    line = data_line(bank, config)
+    assert "1 of them smaller than {0} x {0} and never used, 1 of them smaller than 24 x 24 and continued".format(scale) in line
+
+
 def test_held_out_pictures_that_are_too_small_are_counted(tmp_path, capsys):
     bank = ImageBank.build([("a", photograph(60, 60)), ("b", photograph(16, 90)), ("c", photograph(19, 19))], tmp_path / "bank", progress=False)
     assert np.isfinite(Validation(bank, 4).bicubic_psnr) and "2 of 3 held-out images are smaller than 19 x 19" in capsys.readouterr().out
@@ -144,7 +165,34 @@ def test_hidden_and_system_folders_are_left_alone_and_links_followed_once(tmp_pa
     put(tmp_path / "elsewhere", {"b.png": 1})
     (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "set" / "circle").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / ".cache").mkdir()
+    (tmp_path / "set" / ".cache" / "way").symlink_to(tmp_path / "elsewhere")  # a link in a hidden folder takes nothing away
     assert [name for name, _ in images(str(tmp_path / "set"))] == ["a.png", "linked/b.png"]
+
+
+def test_what_is_left_out_of_a_folder_or_an_archive_is_counted(tmp_path, capsys):
+    put(tmp_path / "set", {"a.png": 1, "b/c.jfif": 1, "@eaDir/a.png": 1, "__pycache__/x.png": 1})
+    for name in ("a.txt", "b/labels.txt", "data.npy", "._a.png"):
+        (tmp_path / "set" / name).write_text("no picture")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as zipped, tarfile.open(tmp_path / "set.tar", "w") as tarred:
+        for path in sorted((tmp_path / "set").rglob("*")):
+            zipped.write(path, path.relative_to(tmp_path / "set")), tarred.add(path, path.relative_to(tmp_path / "set"), recursive=False)
+    for kind in ("", ".zip", ".tar"):
+        assert [name for name, _ in images(str(tmp_path / f"set{kind}"))] == ["a.png", "b/c.jfif"]
+        assert "left out: 6 files (no image: 1 .npy, 2 .txt; 3 hidden or of the system)" in capsys.readouterr().out
+
+
+def test_a_file_without_a_suffix_counts_by_its_content(tmp_path):
+    put(tmp_path / "set", {"a.png": 1})
+    (tmp_path / "set" / "a.png").rename(tmp_path / "set" / "0f3a")
+    assert [name for name, _ in images(str(tmp_path / "set"))] == ["0f3a"]
+
+
+def test_an_archive_of_archives_says_what_is_in_it(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("pictures.zip", b"PK")
+    with pytest.raises(DataError, match="no pictures in this archive .left out: 1 file .no image: 1 .zip"):
+        list(images(str(tmp_path / "set.zip")))
 
 
 @pytest.mark.parametrize("index", ['{"names": ["a"], "sizes": [[1]]}', '{"names": ["a"], "sizes": [[-1, 2]]}', '{"names": [], "sizes": []}', "7",

@@ -153,6 +153,7 @@ def test_deep_pictures_are_turned_as_pillow_turns(orientation, tmp_path):
     assert np.array_equal(turned(DEEP[..., 0] // 257, orientation), np.asarray(ImageOps.exif_transpose(image)))
     DeepImage.of(DEEP).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(levels_of(quiet(tmp_path / "a.png")), turned(DEEP, orientation))
+    assert all(min(turned(DEEP[:height, :width, 0], orientation).strides) > 0 for height, width in ((1, 1), (1, 37), (37, 1)))
 
 
 # ---------------------------------------------------------------- values that are no levels
@@ -301,6 +302,30 @@ def test_gamma_and_cicp_are_kept_in_png_and_said_elsewhere():
         saved(picture, "JPEG")
     assert any("gAMA" in text for text in notes)
     assert "colour" not in quiet(png(np.asarray(PHOTO), (b"gAMA", struct.pack(">I", 45455)))).info  # 1 / 2.2, what everybody shows
+
+
+def test_hdr_colours_of_an_avif_become_a_pngs_cicp_and_usual_ones_nothing():
+    # ISO 14496-12, 12.1.5: "colr", "nclx", primaries, transfer, matrix (16 bits each), a bit for full range
+    for codes, wanted in (((9, 16, 9), {b"cICP": bytes([9, 16, 0, 1])}), ((12, 13, 6), {b"cICP": bytes([12, 13, 0, 1])}), ((1, 13, 6), {}), ((2, 2, 2), {})):
+        box = b"colrnclx" + struct.pack(">HHHB", *codes, 0x80)
+        assert metadata.nclx(bytes(20) + box + bytes(9)) == wanted
+    data = encoded(PHOTO, "AVIF")
+    at = data.find(b"colrnclx") + 8
+    picture = quiet(data[:at] + struct.pack(">HH", 9, 16) + data[at + 4:])
+    assert picture.info["colour"] == {b"cICP": bytes([9, 16, 0, 1])} and "colour" not in quiet(data).info
+    with collected() as notes:
+        saved(picture, "WEBP")
+    assert any("cICP" in text for text in notes)
+
+
+def test_xmp_keeps_its_keywords_and_loses_what_speaks_of_a_second_picture():
+    # Ultra HDR image format 1.1, "Gain map XMP metadata"; Motion Photo format 1.0
+    xmp = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0" Camera:MotionPhoto="1">'
+           b'<dc:subject>cat</dc:subject><Container:Directory><rdf:Seq><rdf:li Item:Semantic="GainMap"/></rdf:Seq></Container:Directory></rdf:Description></x:xmpmeta>')
+    picture = quiet(encoded(PHOTO, "JPEG", xmp=xmp))
+    kept = picture.info["xmp"]
+    assert b"<dc:subject>cat</dc:subject>" in kept and not any(word in kept for word in (b"hdrgm:Version", b"GainMap", b"MotionPhoto"))
+    assert any("gain map" in text for text in picture.notes) and any("holds a short video behind the photograph" in text for text in picture.notes)
 
 
 def test_the_callers_image_is_left_as_it_was():

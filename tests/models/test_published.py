@@ -267,6 +267,20 @@ def test_what_is_no_rrdbnet_is_one_sentence(state):
     refusal(state)
 
 
+def test_other_kinds_of_published_files_are_called_by_their_names():
+    assert "compact network" in refusal({"body.0.weight": torch.zeros(8, 3, 3, 3), "body.1.weight": torch.zeros(8)})
+    assert "a discriminator, which is not supported" in refusal({"conv0.weight": torch.zeros(8, 3, 3, 3), "conv9.weight": torch.zeros(1, 8, 3, 3)})
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".pt", ""])
+def test_a_file_counts_whatever_its_suffix_and_what_else_is_in_it(suffix, tmp_path, capsys, monkeypatch):
+    torch.save({"params_ema": published(), "optimizer": {"lr": 0.1}, "iter": 5}, tmp_path / f"net{suffix}")
+    assert load_generator(tmp_path / f"net{suffix}").scale == 4 and capsys.readouterr().out == ""
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.9.0+cpu"))
+    load_generator(tmp_path / f"net{suffix}")
+    assert "CVE-2026-24747" in capsys.readouterr().out
+
+
 def test_x2_files_that_unshuffle_first_are_refused_by_shape():
     state = published() | {"conv_first.weight": torch.zeros(4, 12, 3, 3)}
     assert "conv_first.weight (4, 12, 3, 3) for (4, 3, 3, 3)" in refusal(state)

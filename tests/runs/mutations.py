@@ -1,7 +1,9 @@
 """Picture files damaged at random: each must end in a picture or in one sentence, soon, and in little memory.
 
     python tests/runs/mutations.py 1000        prints
-    python tests/runs/mutations.py 500 new     the same for deep colour, AVIF, JPEG 2000, TGA, QOI, HEIC, JPEG XL, pages and second pictures; it prints a JSON line: how many ended how, the slowest, the growth of memory
+    python tests/runs/mutations.py 500 new 8   deep colour, AVIF, JPEG 2000, TGA, QOI, HEIC, JPEG XL, pages and second pictures, seed 8
+
+Each prints a JSON line: how many ended how, the slowest, the growth of memory.
 
 A child process of its own, so that a hang or a crash in a decoder is seen from outside. `test_mutations.py` runs it.
 """
@@ -132,4 +134,5 @@ def main(count: int, new: bool = False, seed: int = 7) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100, "new" in sys.argv)
+    numbers = [int(word) for word in sys.argv[1:] if word.isdecimal()]
+    main(*(numbers[:1] or [100]), "new" in sys.argv, *numbers[1:2])

@@ -90,6 +90,34 @@ def test_into_a_video(tmp_path):
     assert report["times"] == [0, 0.1, 0.14, 0.39] and report["seconds"] == pytest.approx(0.46, abs=0.011)
 
 
+@pytest.mark.parametrize("suffix", [".webp", ".avif"])
+def test_what_ffmpeg_does_not_read_as_an_animation_becomes_a_video_too(tmp_path, suffix, capsys):
+    animation(tmp_path / f"a{suffix}", clear=suffix == ".webp")
+    assert upscale_files([str(tmp_path / f"a{suffix}")], str(tmp_path / "b.mp4"), nearly_identity()) == 0
+    report = probe(tmp_path / "b.mp4")
+    assert report["times"] == [0, 0.1, 0.14, 0.39] and report["seconds"] == pytest.approx(0.46, abs=0.011)
+    assert (f"{tmp_path / 'a.webp'} has transparency" in capsys.readouterr().out) == (suffix == ".webp")
+
+
+def test_avif_stays_moving(tmp_path, upscaler):
+    source, target = animation(tmp_path / "a.avif"), tmp_path / "b.avif"
+    assert upscale_animation(source, target, upscaler) == (96, 64)
+    (before, _), (after, _) = read(source), read(target)
+    assert [duration for duration, _ in after] == [duration for duration, _ in before]
+    assert all(np.abs(a - b[::2, ::2])[..., :3].mean() < 6 for (_, a), (_, b) in zip(before, after))
+
+
+def test_metadata_of_an_animation_is_kept_said_or_stripped(tmp_path, capsys):
+    exif, frames = Image.Exif(), [Image.fromarray(scene(3 * number, (48, 32))) for number in range(2)]
+    exif[0x8298] = "(c) somebody"
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=90, exif=exif.tobytes(), xmp=b"<x:xmpmeta/>")
+    for target, strip, words in (("b.webp", False, ""), ("c.webp", True, ""), ("d.gif", False, "XMP, EXIF of the animation are left out"), ("e.gif", True, "")):
+        assert upscale_files([str(tmp_path / "a.webp")], str(tmp_path / target), nearly_identity(), strip=strip) == 0
+        assert words in (said := capsys.readouterr().out) and ("left out" in said) == bool(words)
+        with Image.open(tmp_path / target) as image:
+            assert (image.getexif().get(0x8298) == "(c) somebody") == ("xmp" in image.info) == (target == "b.webp") and image.n_frames == 2
+
+
 def test_broken_animations_are_a_sentence(tmp_path, capsys):
     for suffix in (".gif", ".webp", ".png"):
         source = animation(tmp_path / f"a{suffix}")

@@ -97,6 +97,29 @@ def test_subtitles_and_fonts_stay_in_matroska_and_are_named_elsewhere(tmp_path, 
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_strip_leaves_no_tag_but_the_languages(tmp_path, generator, suffix, capsys):
+    source = record(tmp_path / f"a{suffix}", setup=described, sound=("aac", "aac"), languages=("eng", "ger"))
+    assert upscale_files([str(source)], str(tmp_path / f"b{suffix}"), generator, strip=True) == 0
+    after = probe(tmp_path / f"b{suffix}")
+    assert after["languages"] == probe(source)["languages"] and not after["title"] and not after["date"] and len(after["chapters"]) == 2
+    with av.open(str(tmp_path / f"b{suffix}")) as film:
+        assert not any("Commentary" in value or "comment" in value for one in (film, *film.streams) for value in one.metadata.values())
+    assert "does not hold" not in capsys.readouterr().out
+
+
+def test_what_stands_in_the_frames_and_cannot_be_kept_is_said(tmp_path, generator, capsys):
+    record(tmp_path / "a.mp4", options={"x264-params": "frame-packing=3"}, sound=())  # H.264, D.2.26: side by side
+    upscale_video(tmp_path / "a.mp4", tmp_path / "b.mp4", generator)
+    assert "the mark of a stereoscopic video cannot be kept" in capsys.readouterr().out
+    captions = bytes.fromhex("0000000106040eb50031474139340341ff") + b"\xfc\x94\x2c\xff\x80"  # H.264, D.2.6, and ATSC A/53 part 4, 6.2.3
+    record(tmp_path / "c.h264", format="h264", options={"x264-params": "annexb=1:repeat-headers=1:aud=0:keyint=1:bframes=0"}, sound=())
+    data = (tmp_path / "c.h264").read_bytes().replace(b"\0\0\0\x01\x67", captions + b"\0\0\0\x01\x67")
+    (tmp_path / "c.h264").write_bytes(data)
+    upscale_video(tmp_path / "c.h264", tmp_path / "d.mp4", generator)
+    assert "the closed captions inside its frames cannot be kept" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_time_code(tmp_path, generator, suffix):
     source = record(tmp_path / "a.mov", rate=25, setup=lambda out, video, tracks: video.metadata.update(timecode="10:00:00:00"))
     upscale_video(source, tmp_path / f"b{suffix}", generator)

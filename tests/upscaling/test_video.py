@@ -171,6 +171,12 @@ def test_missing_pyav_is_a_sentence(tmp_path, generator, monkeypatch):
         upscale_video(tmp_path / "a.mp4", tmp_path / "b.mp4", generator)
 
 
+def test_too_old_a_pyav_is_a_sentence(tmp_path, generator, monkeypatch):
+    monkeypatch.setattr("av.__version__", "17.0.1")
+    with pytest.raises(ImageError, match="videos need PyAV 17.1 or newer, and this is 17.0.1"):
+        upscale_video(tmp_path / "a.mp4", tmp_path / "b.mp4", generator)
+
+
 def test_killed_half_way_leaves_nothing_under_the_name(tmp_path, generator):
     source = film(tmp_path / "a.mkv", frames=100, sound=None)
     generator.save_pretrained(tmp_path / "net")
