@@ -10,8 +10,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ..errors import ModelError
+from .foreign import SUFFIXES, check_scale, load_foreign
 from .mixed import Mixed
 from .networks import ARCHITECTURES, Generator
+from .outside import Outside
 from .published import differences, load_published
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -22,10 +24,10 @@ def shipped() -> list[str]:
     return sorted(path.parent.name for path in WEIGHTS.glob("*/model.safetensors"))
 
 
-def load_generator(name: str | Path, device: str | torch.device = "cpu", strength: float | str = 1) -> Generator | Mixed:
+def load_generator(name: str | Path, device: str | torch.device = "cpu", strength: float | str = 1) -> Generator | Mixed | Outside:
     """Load a shipped name, a `save_pretrained` folder or a Hub repo (OWNER/NAME) -> generator in eval mode, float32.
 
-    Also a published ESRGAN file (.pth or .safetensors), or PSNR,GAN,ALPHA: two of these, interpolated. Only tensors are read,
+    Also a published ESRGAN file (.pth or .safetensors), one of any architecture that spandrel knows, or PSNR,GAN,ALPHA: two of these, interpolated. Only tensors are read,
     strictly. strength: of a GAN, from 0 (the image of the generator that it started from) to 1 (its own image alone); between
     them both run and their images are mixed. `usual_strength` tells which one a GAN was released with. Raises ModelError for
     an unknown name (with the nearest known one), an unreachable Hub, missing files, weights of another architecture, or
@@ -40,8 +42,8 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
             raise ModelError(f"{name}: strength is for a GAN with a record of the generator that it started from; this one has none")
         base = load_generator(start, device)
         return Mixed(base, load_generator(name, device), strength).eval() if strength else base
-    if not Path(name).is_dir() and (str(name).count(",") == 2 or str(name).endswith((".pth", ".safetensors"))):
-        return (interpolate(*str(name).split(",")) if "," in str(name) else load_published(name)).to(device)
+    if not Path(name).is_dir() and (str(name).count(",") == 2 or str(name).lower().endswith(SUFFIXES)):
+        return (interpolate(*str(name).split(",")) if str(name).count(",") == 2 else load_model_file(name)).to(device)
     folder = _locate(str(name))
     try:
         generator = _build(folder)
@@ -53,6 +55,21 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
     if broken := not_finite(generator.state_dict()):
         raise ModelError(f"{name}: its weights are not finite (NaN or infinite at {broken}), so that every result would be black")
     return generator.float().eval().to(device)
+
+
+def load_model_file(path: str | Path) -> Generator | Outside:
+    """A published file: ESRGAN's RRDBNet by our own reader, any other architecture by spandrel. Raises ModelError."""
+    try:
+        generator = load_published(path)
+    except ModelError as own:
+        if not Path(path).is_file():
+            raise
+        try:
+            return load_foreign(path)
+        except ModelError as other:
+            raise ModelError(f"{own}; {str(other).removeprefix(f'{path}: ')}") from None
+    check_scale(str(path), generator.scale)
+    return generator
 
 
 def usual_strength(name: str | Path) -> float:
