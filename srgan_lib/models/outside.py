@@ -43,7 +43,7 @@ class Outside(nn.Module):
         return self.run(lr.float().contiguous()).to(lr.dtype)
 
     def extra_repr(self) -> str:
-        return self.label
+        return self.label.rpartition(": ")[2]  # not where its file lies
 
 
 def measured(network: Outside) -> Outside:
