@@ -57,7 +57,7 @@ def stage(folder: str | Path, repo: str, data: str | None, staging: Path) -> lis
     release = gather(folder, data)
     for name in WEIGHT_FILES:
         shutil.copyfile(release.weights / name, staging / name)
-    front, body = card(release, repo, _code()).split("\n---\n", 1)
+    front, body = card(release, repo, repository()).split("\n---\n", 1)
     (staging / "README.md").write_text(f"{front}\n---\n<!-- {CARD} -->\n{body.rstrip()}\n<!-- /{CARD} -->\n", errors="backslashreplace")
     if release.training:
         (staging / "training.json").write_text(json.dumps(release.training, indent=1) + "\n")
@@ -91,7 +91,7 @@ def keep_card(api, repo: str, staging: Path) -> None:
     card.unlink()
 
 
-def _code() -> str:
+def repository() -> str:
     """The library's public address, of an installed copy or of a checkout; empty if neither says."""
     import tomllib
     from importlib.metadata import PackageNotFoundError, metadata

@@ -38,7 +38,7 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
     strength = _share(strength, "strength", "the generator that it started from", "the GAN alone")
     if strength < 1:
         start = _record(name).get("init")
-        if not start:
+        if not is_gan(name):
             raise ModelError(f"{name}: strength is for a GAN with a record of the generator that it started from; this one has none")
         base = load_generator(start, device)
         return Mixed(base, load_generator(name, device), strength).eval() if strength else base
@@ -75,6 +75,12 @@ def load_model_file(path: str | Path) -> Generator | Outside:
 def usual_strength(name: str | Path) -> float:
     """The strength that a generator was released with: what its training.json says, 1 where nothing is said."""
     return float(_record(name).get("strength", 1))
+
+
+def is_gan(name: str | Path) -> bool:
+    """Whether it is a GAN with a record of the generator that it started from, which `strength` mixes it with."""
+    record = _record(name)
+    return bool(record.get("init")) and record.get("stage", "srgan") == "srgan"
 
 
 def _record(name: str | Path) -> dict:
