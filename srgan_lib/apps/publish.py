@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from ..data.hub import probe
+from ..data.kaggle import use_secret
 from ..errors import DataError, PublishError
 from .cards import card, gather
 from .tables import between_markers
@@ -116,6 +117,7 @@ def _check_name(repo: str) -> None:
 def _logged_in(repo: str):
     """A client with the token that the Hub's own tools have stored. Raises PublishError without one, or without a Hub."""
     from huggingface_hub import HfApi, get_token
+    use_secret()
     if not get_token():
         raise PublishError(f"{repo}: not logged in to the Hugging Face Hub; run `hf auth login` (in Colab: add the secret HF_TOKEN), then "
                            "the same command again")
