@@ -166,7 +166,7 @@ def enlarge_all(paths, model: str, folder: Path, report: Callable[[float], objec
         result, said = zipped(paths, Settings.of(model, strength, scale, size), _upscaler, folder, MOST_PIXELS, report)
     except CourseError as error:
         return None, _paragraph(str(error))
-    return result, _paragraph("finished" if result else "nothing was enlarged", said)
+    return result, _paragraph("finished" if result else "nothing was enlarged", said, "Each image")
 
 
 def shortened(name: str, ending: str) -> str:
@@ -222,10 +222,10 @@ class Private:
         await self.app(scope, receive, with_policy)
 
 
-def _paragraph(sentence: str, notes: Sequence[str] = ()) -> str:
+def _paragraph(sentence: str, notes: Sequence[str] = (), heading: str = "Please note") -> str:
     """A sentence and its notes as HTML."""
     noted = "".join(f"<li>{html.escape(text)}.</li>" for text in dict.fromkeys(notes))
-    return f"<p>{html.escape(sentence[:1].upper() + sentence[1:])}.</p>" + (f"<p>Please note:</p><ul>{noted}</ul>" if noted else "")
+    return f"<p>{html.escape(sentence[:1].upper() + sentence[1:])}.</p>" + (f"<p>{heading}:</p><ul>{noted}</ul>" if noted else "")
 
 
 def _gradio():

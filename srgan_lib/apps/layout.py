@@ -18,7 +18,7 @@ def lay_out(gradio, names: list[str], first: str, receive, compute, compute_all)
         with gradio.Column():
             file = gradio.File(label="Picture", elem_id="picture", height=140)
             with gradio.Row():
-                examples = [gradio.Button(label, size="sm", elem_id=f"example-{label}") for label in EXAMPLES]
+                examples = [gradio.Button(label, size="sm", min_width=60, elem_id=f"example-{label}") for label in EXAMPLES]
         with gradio.Column():
             chosen = choices(gradio, names, first)
             start = gradio.Button("Enlarge", variant="primary", elem_id="start")
