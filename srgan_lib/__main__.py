@@ -1,4 +1,4 @@
-"""The command line: python -m srgan_lib upscale | train | evaluate | benchmark | grade | demo | publish | export.
+"""The command line: python -m srgan_lib upscale | train | evaluate | benchmark | speedrun | grade | demo | publish | export.
 
 Exit codes: 0 done; 2 bad input or usage, one sentence on standard error; 3 a run stopped by a loss that is not finite;
 130 interrupted; 1 a fault of ours.
@@ -17,6 +17,7 @@ COMMANDS = {  # name: (module with add_arguments(parser) and run(arguments) -> e
     "train": ("apps.train", "Train one stage, or go on with it after a stop."),
     "evaluate": ("apps.evaluate", "Score a model or a baseline against ground truth."),
     "benchmark": ("apps.benchmark", "Measure this machine: data, training steps, inference."),
+    "speedrun": ("apps.speedrun", "Train from random weights to a fixed quality, against the clock."),
     "grade": ("grading.command", "Grade assignment notebooks."),
     "demo": ("apps.demo", "Serve a page that enlarges pictures in the browser."),
     "publish": ("apps.publish", "Put a trained generator on the Hub, with a model card."),

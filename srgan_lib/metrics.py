@@ -95,13 +95,14 @@ def baseline(name: str, lr: torch.Tensor, scale: int) -> torch.Tensor:
 
 
 def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, progress: bool = True,
-             degradation: str = "bicubic", perception: bool = False, lr: dict | None = None, sr: dict | None = None) -> list[dict]:
+             degradation: str = "bicubic", perception: bool = False, lr: dict | None = None, sr: dict | None = None, also=None) -> list[dict]:
     """Score a generator, or a baseline's name, on (name, HR source) pairs -> one row per picture: name, psnr, ssim, paper_ssim.
 
     HR is cropped to a multiple of the scale, degraded, upscaled and compared under the protocol. A picture that cannot be
     scored is a row with name and error. degradation: "bicubic", or "camera", whose damage to a picture is drawn from the
-    picture's number, with noise_left and edges_kept (see `restored`). perception: niqe and bands too (see `perceived`). lr: {name: source} of given LR pictures, taken in place
-    of degraded ones; sr: of finished results, which are scored as they are. Raises DataError for another degradation.
+    picture's number, with noise_left and edges_kept (see `restored`). perception: niqe and bands too (see `perceived`). lr: {name: source}
+    of given LR pictures, taken in place of degraded ones; sr: of finished results, which are scored as they are. also: a function like
+    `scores` whose columns are added. Raises DataError for another degradation.
     """
     rows = []
     pictures = tqdm(list(pictures), "scoring", unit=" pictures", disable=not progress, leave=False, delay=1)
@@ -113,6 +114,7 @@ def evaluate(generator, pictures: Iterable[tuple[str, object]], scale: int = 4, 
                 raise ImageError(f"{picture.rgb.shape[1]} x {picture.rgb.shape[0]} pixels are too few to score at scale {scale}")
             compare = _result(generator, name, hr, number, scale, degradation, lr, sr), hr, scale, picture.grey
             extra = (perceived(*compare) if perception else {}) | (restored(*compare) if degradation == "camera" else {})
+            extra |= also(*compare) if also else {}
             rows.append({"name": name, **scores(*compare), **extra})
         except (ImageError, LookupError) as error:
             rows.append({"name": name, "error": str(error.args[0])})

@@ -17,9 +17,6 @@ from functools import lru_cache
 from inspect import signature
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from ..errors import CourseError, ImageError
 from ..images import Picture, open_picture
 from ..models import shipped
@@ -28,6 +25,8 @@ from ..upscaling import Upscaler
 from ..upscaling.files import save
 from ..upscaling.streams import is_video
 from ..upscaling.tiles import seconds_per_pixel
+from .layout import lay_out
+from .settings import BICUBIC, Settings, made, previews, zipped
 from .temporary import KEPT_SECONDS, sweep, temporary_folder  # noqa: F401
 
 MOST_BYTES, MOST_PIXELS = 32 * 2**20, 6_000_000  # of an upload; at x4 the result has 96 megapixels
@@ -45,11 +44,16 @@ network's guess: it proves nothing about a face, a document or an X-ray."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT, else the first free one from 7860 on")
     parser.add_argument("--share", action="store_true", help="a public address too, by way of gradio's own servers")
+    parser.add_argument("--space", metavar="FOLDER", help="serve nothing: write app.py, requirements.txt and README.md of a Space on the Hub")
     parser.add_argument("--model", action="append", default=[], help="a folder or Hub repo to offer beside the shipped models; may be repeated")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted; SIGTERM and SIGHUP are an orderly end, which deletes the temporary files."""
+    if arguments.space:
+        from .space import write_space
+        print("\n".join(map(str, write_space(arguments.space))))
+        return 0
     kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {kind: signal.signal(kind, _end) for kind in kinds}
     try:
@@ -101,23 +105,17 @@ def page(models: Sequence[str] = ()):
     """The page as gradio Blocks, not yet served. Raises CourseError where gradio is missing."""
     gradio, folder, names = _gradio(), temporary_folder(), [*models, *shipped()]
 
-    def compute(dropped, model, progress=gradio.Progress()):
-        shown, result, text = enlarge(dropped, model, folder, progress)
+    def compute(dropped, model, strength, scale, size, other, other_strength, progress=gradio.Progress()):
+        shown, result, text = enlarge(dropped, model, folder, progress, strength, scale, size, other, other_strength)
         return shown, gradio.DownloadButton(value=result, interactive=bool(result)), text
+
+    def compute_all(paths, model, strength, scale, size, progress=gradio.Progress()):
+        result, text = enlarge_all(paths, model, folder, progress, strength, scale, size)
+        return gradio.DownloadButton(value=result, interactive=bool(result)), text
 
     with gradio.Blocks(title="Enlarge a picture", analytics_enabled=False) as blocks:
         gradio.Markdown(INTRODUCTION)
-        dropped = gradio.State(time_to_live=KEPT_SECONDS)
-        with gradio.Row():
-            file = gradio.File(label="Picture", elem_id="picture", height=140)
-            with gradio.Column():
-                model = gradio.Dropdown(names, value=names[0] if models else "srresnet-x4", label="Model", elem_id="model")
-                start = gradio.Button("Enlarge", variant="primary", elem_id="start")
-        status = gradio.HTML(elem_id="status")
-        slider = gradio.ImageSlider(label="Bicubic on the left, the network on the right", interactive=False, elem_id="slider")
-        download = gradio.DownloadButton("Download", interactive=False, elem_id="download")
-        file.change(receive, file, [dropped, status], api_name="receive", concurrency_limit=2)
-        start.click(compute, [dropped, model], [slider, download, status], api_name="enlarge", concurrency_limit=1)
+        lay_out(gradio, names, names[0] if models else "srresnet-x4", receive, compute, compute_all)
     return blocks.queue(max_size=MOST_WAITING)
 
 
@@ -139,29 +137,39 @@ def receive(path: str | None) -> tuple[tuple[str, Picture] | None, str]:
         return None, _paragraph(str(error).replace(str(path), name))
 
 
-def enlarge(dropped: tuple[str, Picture] | None, model: str, folder: Path, report: Callable[[float], object]) -> tuple:
+def enlarge(dropped: tuple[str, Picture] | None, model: str, folder: Path, report: Callable[[float], object], strength: float | None = None,
+            scale=None, size: str = "", other: str = BICUBIC, other_strength: float | None = None) -> tuple:
     """-> ((file before, file after), file of the result, one sentence as HTML); None for the files where something is wrong.
 
-    Before and after are small enough for a page; `report` is told the share that is done after each tile.
+    Before is bicubic or the other model's image. Both are small enough for a page; `report` is told the share that is done after each tile.
     """
     if dropped is None:
         return None, None, _paragraph(f"drop a picture first (it is forgotten after {KEPT_SECONDS // 60} minutes)")
     (name, picture), began = dropped, time.monotonic()
     try:
         with collected() as notes:
-            upscaler = _upscaler(model)
-            upscaler.report = report
-            image = upscaler(picture)
+            chosen, both = Settings.of(model, strength, scale, size), other != BICUBIC
+            image, used = made(picture, chosen, _upscaler, (lambda share: report(share / 2)) if both else report)
+            left = made(picture, Settings.of(other, other_strength, scale, size), _upscaler, lambda share: report((1 + share) / 2))[0] if both else None
             own = Path(tempfile.mkdtemp(dir=folder))
-            result = own / shortened(name, f"-x{upscaler.scale}.png")
+            result = own / shortened(name, chosen.ending(used))
             save(image, str(result))
     except CourseError as error:
         return None, None, _paragraph(str(error).replace(f"{folder}{os.sep}", ""))
     shown = str(own / "before.png"), str(own / "after.png")
-    for preview, file in zip(previews(picture, image), shown):  # gradio would write equal pictures of two visitors into one file
+    for preview, file in zip(previews(picture, image, left, PREVIEW), shown):  # gradio would write equal pictures of two visitors into one file
         preview.save(file, compress_level=1)
-    text = f"{image.size[0]} x {image.size[1]} pixels with {model}, {time.monotonic() - began:.1f} s"
+    text = f"{image.size[0]} x {image.size[1]} pixels with {model}{f', {other} on the left' if both else ''}, {time.monotonic() - began:.1f} s"
     return shown, str(result), _paragraph(text, [*picture.notes, *notes])
+
+
+def enlarge_all(paths, model: str, folder: Path, report: Callable[[float], object], strength: float | None = None, scale=None, size: str = "") -> tuple:
+    """Several uploads -> (zip of the results or None, what became of each as HTML)."""
+    try:
+        result, said = zipped(paths, Settings.of(model, strength, scale, size), _upscaler, folder, MOST_PIXELS, report)
+    except CourseError as error:
+        return None, _paragraph(str(error))
+    return result, _paragraph("finished" if result else "nothing was enlarged", said, "Each image")
 
 
 def shortened(name: str, ending: str) -> str:
@@ -197,20 +205,9 @@ def check(seconds: float) -> None:
         raise ImageError(f"this picture takes longer than {MOST_SECONDS} s here; drop a smaller one, or use the command line, which has no limit")
 
 
-@lru_cache(maxsize=2)
-def _upscaler(model: str) -> Watched:
-    return Watched(model)
-
-
-def previews(picture: Picture, image: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """The picture enlarged by bicubic, and the result, both RGB and at most PREVIEW pixels a side."""
-    factor = min(1, PREVIEW / max(image.size))
-    size = [max(1, round(factor * side)) for side in image.size]
-    if image.mode == "I;16":
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    before = Image.fromarray(picture.rgb).resize(size, Image.Resampling.BICUBIC)
-    before.info.update({"icc_profile": picture.icc} if picture.icc else {})
-    return before, image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+@lru_cache(maxsize=4)
+def _upscaler(model: str, strength: float | None = None, scale: int | None = None) -> Watched:
+    return Watched(model, scale, strength=strength)
 
 
 class Private:
@@ -228,10 +225,10 @@ class Private:
         await self.app(scope, receive, with_policy)
 
 
-def _paragraph(sentence: str, notes: Sequence[str] = ()) -> str:
+def _paragraph(sentence: str, notes: Sequence[str] = (), heading: str = "Please note") -> str:
     """A sentence and its notes as HTML."""
     noted = "".join(f"<li>{html.escape(text)}.</li>" for text in dict.fromkeys(notes))
-    return f"<p>{html.escape(sentence[:1].upper() + sentence[1:])}.</p>" + (f"<p>Please note:</p><ul>{noted}</ul>" if noted else "")
+    return f"<p>{html.escape(sentence[:1].upper() + sentence[1:])}.</p>" + (f"<p>{heading}:</p><ul>{noted}</ul>" if noted else "")
 
 
 def _gradio():

@@ -1,6 +1,7 @@
 """The command `evaluate`: one model on one set, or everything that the README and the model cards state."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -17,7 +18,11 @@ from ..models import WEIGHTS, load_generator, shipped, usual_strength
 from ..upscaling import enlarge
 from ..upscaling.pictures import with_strength
 from .cards import public_name, shelf, write_card
-from .tables import PAPER, RESULTS, TEST_SETS, put_between_markers, summary, table, write_json
+from .field import PREFIX, FieldMetrics
+from .tables import MORE_SETS, PAPER, RESULTS, TEST_SETS, more_sets, put_between_markers, summary, table, write_json
+
+
+SPLITS = {"sample": "valid", "div2k": "valid"} | {name: "test" for name in (*TEST_SETS, "bsd100", "urban100")}  # of the named sets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strength", type=float, help="of a GAN: 0 to 1 (default: what it was released with)")
     parser.add_argument("--json", metavar="FILE", help="write the rows and means as JSON")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default=None)
+    parser.add_argument("--metrics", metavar="NAMES", help="of pyiqa beside ours, for example lpips,dists,niqe (pip install pyiqa)")
+    parser.add_argument("--sets", help="with --all: these sets besides, for example bsd100,urban100,manga109=FOLDER,div2k; the others keep their rows")
     parser.add_argument("--all", action="store_true", help="every baseline and shipped model named after its scale on Set5 and Set14 -> "
                                                            "weights/results.json, example.webp, the tables of README and model cards")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.sets and not arguments.all:
+        raise ModelError("evaluate: --sets belongs to --all")
     if arguments.all:
-        records = [score(model, data, scale, arguments.device) for scale, models in contestants().items() for data in TEST_SETS for model in models]
+        records = everything(arguments.sets, arguments.device)
         write_json(RESULTS, records)
         print(table(records))
         restate(records)
@@ -46,14 +55,47 @@ def run(arguments: argparse.Namespace) -> int:
         raise ModelError("evaluate: --sr and --hr belong together, and take the place of --model and --data")
     if not arguments.sr and not (arguments.model and arguments.data):
         raise ModelError("evaluate: want --model and --data, or --sr and --hr, or --all")
+    also = FieldMetrics(arguments.metrics, arguments.device or "cpu") if arguments.metrics is not None else None
     if arguments.sr:
-        record = score_results(arguments.sr, arguments.hr, arguments.scale or 4, arguments.degradation)
+        record = score_results(arguments.sr, arguments.hr, arguments.scale or 4, arguments.degradation, also)
     else:
-        record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation, arguments.pairs, arguments.strength)
+        record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation, arguments.pairs, arguments.strength, also)
     print_rows(record)
+    if also:
+        print(also.protocol())
     if arguments.json:
         write_json(Path(arguments.json), record)
     return 0
+
+
+def everything(sets: str | None, device: str | None) -> list[dict]:
+    """The records of every contestant: on Set5 and Set14, or, where `sets` names others, on those, beside what was measured before.
+
+    A set that cannot be had is said aloud, and its rows stay empty.
+    """
+    wanted = {"set5": "set5", "set14": "set14"} if sets is None else named(sets)
+    kept = json.loads(RESULTS.read_text()) if sets is not None and RESULTS.is_file() else []
+    found = {}
+    for name, source in wanted.items():
+        try:
+            found[name] = [score(model, source, scale, device) | {"data": name} for scale, models in contestants().items() for model in models if truth(source)]
+        except DataError as error:
+            if sets is None:
+                raise
+            print(f"{name}: not at hand here ({error})", file=sys.stderr)
+    merged = [record for record in kept if record["data"] not in found] + [record for records in found.values() for record in records]
+    order = [*contestants()], [*TEST_SETS, *MORE_SETS]
+    place = {(scale, model): number for number, (scale, model) in enumerate((scale, model) for scale, models in contestants().items() for model in models)}
+    return sorted(merged, key=lambda record: (order[0].index(record["scale"]), order[1].index(record["data"]), place.get((record["scale"], record["model"]), 99)))
+
+
+def named(sets: str) -> dict[str, str]:
+    """{set: where it is} of "bsd100,manga109=FOLDER". Raises DataError for another set."""
+    pairs = [part.strip().partition("=") for part in sets.split(",") if part.strip()]
+    unknown = [name for name, _, _ in pairs if name not in (*TEST_SETS, *MORE_SETS)]
+    if unknown or not pairs:
+        raise DataError(f"--sets {', '.join(unknown) or sets}: want some of {', '.join((*TEST_SETS, *MORE_SETS))}, or NAME=FOLDER")
+    return {name: source or name for name, _, source in pairs}
 
 
 def contestants() -> dict[int, list[str]]:
@@ -66,7 +108,7 @@ def contestants() -> dict[int, list[str]]:
 
 
 def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic", pairs: str | None = None,
-          strength: float | None = None) -> dict:
+          strength: float | None = None, also=None) -> dict:
     """Evaluate a model's name on a set's name -> the record that `--json` writes. pairs: where the LR images are, if they are given."""
     used = 1.0 if model in BASELINES else usual_strength(model) if strength is None else strength
     generator = model if model in BASELINES else load_generator(model, device or ("cuda" if torch.cuda.is_available() else "cpu"), used)
@@ -74,23 +116,23 @@ def score(model: str, data: str, scale: int | None = None, device: str | None = 
     if scale and not isinstance(generator, str) and scale != own:
         raise ModelError(f"{model}: enlarges by {own}, not by {scale}")
     scale, pictures = scale or own, truth(data)
-    given = {"perception": True} | ({"lr": partners(pictures, pairs)} if pairs else {})
+    given = {"perception": True, "also": also} | ({"lr": partners(pictures, pairs)} if pairs else {})
     rows = evaluate(generator, pictures, scale, degradation=degradation, **given)
     bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale, degradation=degradation, **given)
     where = "cpu" if isinstance(generator, str) else next(generator.parameters()).device.type
     return {**record_of(model, data, scale, f"given LR of {public_name(pairs)}" if pairs else degradation, where, rows, bicubic), "strength": used}
 
 
-def score_results(sr: str, hr: str, scale: int, degradation: str = "bicubic") -> dict:
+def score_results(sr: str, hr: str, scale: int, degradation: str = "bicubic", also=None) -> dict:
     """Score finished results against their ground truth -> the record that `--json` writes."""
     pictures = truth(hr)
     found = partners(pictures, sr)
-    rows = evaluate("bicubic", pictures, scale, sr=found, perception=True)
-    return record_of(sr, hr, scale, degradation, "cpu", rows, evaluate("bicubic", pictures, scale, degradation=degradation, perception=True))
+    rows = evaluate("bicubic", pictures, scale, sr=found, perception=True, also=also)
+    return record_of(sr, hr, scale, degradation, "cpu", rows, evaluate("bicubic", pictures, scale, degradation=degradation, perception=True, also=also))
 
 
 def truth(data: str) -> list[tuple[str, object]]:
-    return list(images(data, "test" if data in TEST_SETS else "valid" if data == "sample" else "train"))
+    return list(images(data, SPLITS.get(data, "train")))
 
 
 def partners(pictures: list[tuple[str, object]], folder: str) -> dict[str, object]:
@@ -114,14 +156,16 @@ def print_rows(record: dict) -> None:
     print(f"{record['model']} on {record['data']}, x{record['scale']}, luma, {record['scale']} pixels shaved ({record['degradation']} degradation, "
           f"{record['device']}, torch {record['torch']})")
     width = max(len(row["name"]) for row in record["images"]) + 2
-    print(f"{'':{width}}{'PSNR dB':>9}{'SSIM':>9}{'paper SSIM':>12}{'NIQE':>8}")
+    others = [key for key in record["mean"] if key.startswith(PREFIX)]
+    print(f"{'':{width}}{'PSNR dB':>9}{'SSIM':>9}{'paper SSIM':>12}{'NIQE':>8}" + "".join(f"{key:>{len(key) + 2}}" for key in others))
     rows = [*record["images"], {"name": "mean", **record["mean"]}, {"name": "bicubic", **record["bicubic"]}]
     for row in rows:
         if "error" in row:
             print(f"{row['name']:{width}}  left out: {row['error']}")
             continue
         natural = f"{row['niqe']:8.2f}" if row.get("niqe") else f"{'-':>8}"
-        print(f"{row['name']:{width}}{row['psnr']:9.3f}{row['ssim']:9.4f}{row['paper_ssim']:12.4f}{natural}")
+        print(f"{row['name']:{width}}{row['psnr']:9.3f}{row['ssim']:9.4f}{row['paper_ssim']:12.4f}{natural}" + "".join(
+            f"{row[key]:{len(key) + 2}.4f}" if row.get(key) is not None else f"{'-':>{len(key) + 2}}" for key in others))
     if bands := record["mean"].get("bands"):
         print(f"energy over the original's, by frequency from 1/8 to 1/2 cycle a pixel: {' '.join(f'{share:.2f}' for share in bands)}")
 
@@ -131,7 +175,8 @@ def restate(records: list[dict]) -> None:
     for name in shipped():
         write_card(name)
     root = WEIGHTS.parent.parent
-    for name, marker, text in (("README.md", "summary", summary(records)), ("docs/results.md", "results", table(records)), ("docs/results.md", "weights", shelf())):
+    for name, marker, text in (("README.md", "summary", summary(records)), ("docs/results.md", "results", table(records)),
+                               ("docs/results.md", "more", more_sets(records)), ("docs/results.md", "weights", shelf())):
         if not put_between_markers(root / name, text, marker):
             print(f"{root / name}: no {marker} markers in it, left as it is", file=sys.stderr)
     write_image(strip(example()), WEIGHTS / "example.webp", lossless=True)

@@ -1,4 +1,4 @@
-"""Write a generator as ONNX, for programs without PyTorch: pictures of any size, batch norm folded; the command `export`.
+"""Write a generator for programs without PyTorch: ONNX, ncnn, OpenVINO or TorchScript, images of any size; the command `export`.
 
 The graph takes "lr", float32 (N, 3, H, W) in [0, 1], and gives "sr", (N, 3, scale H, scale W), not clamped.
 """
@@ -6,6 +6,7 @@ The graph takes "lr", float32 (N, 3, H, W) in [0, 1], and gives "sr", (N, 3, sca
 import argparse
 import logging
 import math
+import re
 import tempfile
 import warnings
 from contextlib import contextmanager, redirect_stdout
@@ -20,6 +21,8 @@ from ..errors import PublishError
 from ..images import atomic_write
 from ..models import Generator, ShuffleConv2d, fold_shuffle, load_generator
 from ..upscaling import fold_batch_norm
+from .engines import PACKAGES
+from .exporters import FORMATS, comparison, worst, write
 
 OPSET = 18
 SIZES = ((24, 32), (1, 1), (37, 19))  # (H, W) at which a written file is checked
@@ -28,30 +31,52 @@ TOLERANCE = 1e-4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="shipped name, folder or Hub repo OWNER/NAME")
-    parser.add_argument("-o", "--output", help="file to write (default: NAME.onnx)")
+    parser.add_argument("--to", choices=FORMATS, default="onnx", help="ncnn: a folder of .param and .bin, as Upscayl takes it (default onnx)")
+    parser.add_argument("-o", "--output", help="file to write, a folder for ncnn (default: NAME with the format's ending)")
+    parser.add_argument("--compare", action="store_true", help="write nothing: a table of all formats, their differences from PyTorch and seconds")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    target = Path(arguments.output or f"{Path(arguments.model).resolve().name}.onnx")
     generator = load_generator(arguments.model)
+    if not isinstance(generator, Generator):
+        raise PublishError(f"{arguments.model}: is somebody else's architecture; export takes the course's own generators")
+    if arguments.compare:
+        print(comparison(generator, plain(generator), lambda path: export_onnx(generator, path), SIZES))
+        return 0
+    kind, target = arguments.to, target_of(arguments.model, arguments.to, arguments.output, generator.scale)
     with tempfile.TemporaryDirectory() as folder:  # an earlier file stays until this one has been checked
-        packed = Path(folder) / "checked.onnx"
-        export_onnx(generator, packed)
-        said = checked(generator, packed, target)
-        place(packed, target)
-    print(f"{target} ({target.stat().st_size / 1e6:.1f} MB){said}")
+        packed = Path(folder) / target.name
+        parts = [packed]
+        if kind == "onnx":
+            export_onnx(generator, packed)
+        else:
+            parts = write(kind, plain(generator), packed)
+        said = checked(generator, packed, target, kind)
+        for part in parts:
+            place(part, target.parent / part.name)
+    size = sum((target.parent / part.name).stat().st_size for part in parts)
+    print(f"{target}{''.join(f' and {part.name}' for part in parts if part.name != target.name)} ({size / 1e6:.1f} MB){said}")
     return 0
 
 
-def checked(generator: Generator, packed: Path, target: Path) -> str:
+def target_of(model: str, kind: str, output: str | None, scale: int) -> Path:
+    """The file to write. ncnn's stands in a folder, and has its scale in its name, which is where Upscayl reads it."""
+    name, ending = Path(model).resolve().name, FORMATS[kind]
+    if kind != "ncnn" or str(output).endswith(ending):
+        return Path(output or f"{name}{ending}")
+    name = name if re.search(rf"x{scale}(?!\d)|(?<!\d){scale}x", name) else f"{name}-x{scale}"
+    return Path(output or "models") / f"{name}{ending}"
+
+
+def checked(generator: Generator, packed: Path, target: Path, kind: str = "onnx") -> str:
     """What the check found, for people. Raises PublishError where the file differs from PyTorch, or gives what is no number."""
     try:
-        worst = difference(generator, packed)
+        found = difference(generator, packed) if kind == "onnx" else worst(generator, packed, kind, SIZES)
     except ImportError:
-        return "; not checked, that needs onnxruntime"
-    if not worst <= TOLERANCE:  # nan too
-        raise PublishError(f"{target}: differs from PyTorch by {worst:.1e}, more than {TOLERANCE:g}; it was not written")
-    return f", within {worst:.1e} of PyTorch at {len(SIZES)} sizes"
+        return f"; not checked, that needs {PACKAGES[kind]}"
+    if not found <= TOLERANCE:  # nan too
+        raise PublishError(f"{target}: differs from PyTorch by {found:.1e}, more than {TOLERANCE:g}; it was not written")
+    return f", within {found:.1e} of PyTorch at {len(SIZES)} sizes"
 
 
 def place(packed: Path, target: str | Path) -> None:

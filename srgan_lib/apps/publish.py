@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from ..data.hub import probe
+from ..data.kaggle import use_secret
 from ..errors import DataError, PublishError
 from .cards import card, gather
 from .tables import between_markers
@@ -57,7 +58,7 @@ def stage(folder: str | Path, repo: str, data: str | None, staging: Path) -> lis
     release = gather(folder, data)
     for name in WEIGHT_FILES:
         shutil.copyfile(release.weights / name, staging / name)
-    front, body = card(release, repo, _code()).split("\n---\n", 1)
+    front, body = card(release, repo, repository()).split("\n---\n", 1)
     (staging / "README.md").write_text(f"{front}\n---\n<!-- {CARD} -->\n{body.rstrip()}\n<!-- /{CARD} -->\n", errors="backslashreplace")
     if release.training:
         (staging / "training.json").write_text(json.dumps(release.training, indent=1) + "\n")
@@ -91,7 +92,7 @@ def keep_card(api, repo: str, staging: Path) -> None:
     card.unlink()
 
 
-def _code() -> str:
+def repository() -> str:
     """The library's public address, of an installed copy or of a checkout; empty if neither says."""
     import tomllib
     from importlib.metadata import PackageNotFoundError, metadata
@@ -116,6 +117,7 @@ def _check_name(repo: str) -> None:
 def _logged_in(repo: str):
     """A client with the token that the Hub's own tools have stored. Raises PublishError without one, or without a Hub."""
     from huggingface_hub import HfApi, get_token
+    use_secret()
     if not get_token():
         raise PublishError(f"{repo}: not logged in to the Hugging Face Hub; run `hf auth login` (in Colab: add the secret HF_TOKEN), then "
                            "the same command again")

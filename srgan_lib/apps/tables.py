@@ -10,6 +10,8 @@ from ..models import WEIGHTS
 
 RESULTS = WEIGHTS / "results.json"
 TEST_SETS = ("set5", "set14")
+MORE_SETS = {"bsd100": "BSD100", "urban100": "Urban100", "manga109": "Manga109", "div2k": "DIV2K valid"}
+ABSENT = "not at hand here"
 PAPER = {  # Ledig et al. 2017, table 2, x4: PSNR and its own SSIM on Set5 and Set14
     "bicubic": ((28.43, 0.8211), (25.99, 0.7486)), "srgan-x4": ((29.40, 0.8472), (26.02, 0.7397)),
     "srresnet-x4": ((32.05, 0.9019), (28.49, 0.8184)),
@@ -38,10 +40,22 @@ def table(records: list[dict]) -> str:
     return "\n\n".join(_of_scale(scale, records) for scale in dict.fromkeys(record["scale"] for record in records))
 
 
+def more_sets(records: list[dict]) -> str:
+    """PSNR, SSIM and NIQE of each generator on the sets that are not everywhere at hand, one row a set and model, measured or not."""
+    means = {(record["scale"], record["model"], record["data"]): record["mean"] for record in records}
+    lines = ["| set | x | model | PSNR | SSIM | NIQE |", "|---" * 6 + "|"]
+    for data, title in MORE_SETS.items():
+        for scale, model in dict.fromkeys((record["scale"], record["model"]) for record in records if record["model"] not in ("nearest", "bilinear")):
+            mean = means.get((scale, model, data))
+            cells = f"{float(mean['psnr']):.2f} | {mean['ssim']:.4f} | {natural(mean)}" if mean else f"{ABSENT} | {ABSENT} | {ABSENT}"
+            lines.append(f"| {title} | {scale} | {model} | {cells} |")
+    return "\n".join(lines)
+
+
 def _of_scale(scale: int, records: list[dict]) -> str:
     means = {(record["model"], record["data"]): record["mean"] for record in records if record["scale"] == scale}
     lines = [f"| x{scale}, luma | Set5 PSNR | SSIM | paper's SSIM | NIQE | Set14 PSNR | SSIM | paper's SSIM | NIQE |", "|---" * 9 + "|"]
-    for model in dict.fromkeys(model for model, _ in means):
+    for model in dict.fromkeys(model for model, data in means if data in TEST_SETS):
         cells = [f"{float(mean['psnr']):.2f} | {mean['ssim']:.4f} | {mean['paper_ssim']:.4f} | {natural(mean)}" for mean in (means[model, data] for data in TEST_SETS)]
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
         if model in PAPER and scale == 4:

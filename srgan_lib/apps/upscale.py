@@ -3,15 +3,21 @@
 import argparse
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 
-from ..errors import ImageError
+from ..errors import ImageError, ModelError
+
+MODEL = "srresnet-x4"
+ENGINES = ("onnx", "openvino", "ncnn", "torchscript")
+ENDINGS = (".onnx", ".xml", ".param")  # of exported files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, films, folders, or - for standard input")
     parser.add_argument("-o", "--output", help="file, folder, or - for standard output (default: NAME-x4.png beside the input)")
-    parser.add_argument("--model", default="srresnet-x4", help="shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, or "
+    parser.add_argument("--model", default=MODEL, help="shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, or "
                         "PSNR,GAN,ALPHA to interpolate two (default srresnet-x4, which invents nothing; srgan-x4 is sharper and invents texture)")
+    parser.add_argument("--engine", choices=ENGINES, help="runs an exported FILE, given as --model or as the first INPUT, instead of PyTorch")
     parser.add_argument("--strength", help="of a GAN: 0 (safe) to 1 (as sharp as it gets); default: what it was released with, 0.8 for srgan-x4")
     parser.add_argument("--scale", help="2, 3, 4 or 8 (default: the model's)")
     parser.add_argument("--tile", help="side of a tile in input pixels (default: what free memory allows)")
@@ -42,10 +48,27 @@ def run(arguments: argparse.Namespace) -> int:
     options |= {"format": arguments.format, "size": _size(arguments.size), "long_side": long_side, "strip": arguments.strip, "pages": arguments.pages,
                 "most_pixels": None if megapixels is None else max(int(megapixels * 1e6), 1)}
     scale = _number("--scale", arguments.scale, int, min(SCALES), max(SCALES))
-    with redirect_stdout(sys.stderr if STREAM in (arguments.output, *arguments.inputs) else sys.stdout):
-        failed = upscale_files(arguments.inputs, arguments.output, arguments.model, scale, arguments.device,
+    inputs, model = with_engine(arguments)
+    with redirect_stdout(sys.stderr if STREAM in (arguments.output, *inputs) else sys.stdout):
+        failed = upscale_files(inputs, arguments.output, model, scale, arguments.device,
                                arguments.ensemble, progress=True, **options)
     return 2 if failed else 0
+
+
+def with_engine(arguments: argparse.Namespace) -> tuple[list[str], object]:
+    """(inputs, model): the name of a model, or an exported file as a generator. Raises ModelError."""
+    inputs, model = arguments.inputs, arguments.model
+    ending = Path(model).suffix.lower()
+    if not arguments.engine and ending not in ENDINGS:
+        return inputs, model
+    from .engines import load_engine
+    if arguments.engine and model == MODEL:
+        inputs, model = inputs[1:], inputs[0]
+    if not inputs:
+        raise ImageError(f"--engine {arguments.engine}: want an exported file and an image")
+    if arguments.strength or arguments.device not in (None, "cpu"):
+        raise ModelError("an exported file has one strength and runs on the processor: leave --strength and --device out")
+    return inputs, load_engine(model, arguments.engine)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

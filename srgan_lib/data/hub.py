@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
+from ..notes import note
 from .archives import pictures_in, zip_members
 from .folders import pictures_below, sample_of
+from .kaggle import attached, use_secret
 
 BLOCK = 2**16  # bytes read ahead when members are read by range: small, or a few pictures cost many megabytes
 
@@ -135,6 +137,9 @@ def _named(name: str, split: str, limit: int | None):
         if list(data.files) != ["test"]:
             raise DataError(f"{name}: has no split {split!r}, only {', '.join(data.files)}")
         split = "test"
+    if on_kaggle := attached(data.files[split]):
+        note(f"{name}: read from {on_kaggle}")
+        return listing(str(on_kaggle), split, limit)
     return _on_hub(data.repo, data.revision, data.files[split], limit or data.limit, data.megabytes[split])
 
 
@@ -165,6 +170,7 @@ def probe(what: str) -> None:
     """Ask the Hub for a sign of life for 3 s; DataError with the offline recipe otherwise (a cold client would retry for 23 s)."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
+    use_secret()
     try:
         if constants.HF_HUB_OFFLINE:
             raise OSError("HF_HUB_OFFLINE is set")

@@ -1,14 +1,15 @@
 """Networks, and generators by name."""
 
 from .layers import RRDB, DenseBlock, ResidualBlock, ShuffleConv2d, fold_shuffle, normalize, upsampler
-from .loading import WEIGHTS, interpolate, load_generator, shipped, usual_strength
+from .loading import WEIGHTS, interpolate, is_gan, load_generator, shipped, usual_strength
 from .mixed import Mixed
 from .networks import ARCHITECTURES, Discriminator, EncoderDecoder, Generator, PatchDiscriminator, RRDBNet, SRResNet
+from .outside import Outside, measured
 from .published import from_published, load_published
 from .start import begin_as_bicubic
 
 __all__ = [
-    "ARCHITECTURES", "RRDB", "WEIGHTS", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "Mixed", "PatchDiscriminator", "RRDBNet",
-    "ResidualBlock", "SRResNet", "ShuffleConv2d", "begin_as_bicubic", "fold_shuffle", "from_published", "interpolate", "load_generator",
-    "load_published", "normalize", "shipped", "upsampler", "usual_strength",
+    "ARCHITECTURES", "RRDB", "WEIGHTS", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "Mixed", "Outside", "PatchDiscriminator",
+    "RRDBNet", "ResidualBlock", "SRResNet", "ShuffleConv2d", "begin_as_bicubic", "fold_shuffle", "from_published", "interpolate", "is_gan", "load_generator",
+    "load_published", "measured", "normalize", "shipped", "upsampler", "usual_strength",
 ]

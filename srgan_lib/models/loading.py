@@ -11,8 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ..errors import ModelError
+from .foreign import SUFFIXES, check_scale, load_foreign
 from .mixed import Mixed
 from .networks import ARCHITECTURES, Generator
+from .outside import Outside
 from .published import differences, load_published
 from .repair import repair
 
@@ -24,11 +26,11 @@ def shipped() -> list[str]:
     return sorted(path.parent.name for path in WEIGHTS.glob("*/model.safetensors"))
 
 
-def load_generator(name: str | Path, device: str | torch.device = "cpu", strength: float | str = 1) -> Generator | Mixed:
+def load_generator(name: str | Path, device: str | torch.device = "cpu", strength: float | str = 1) -> Generator | Mixed | Outside:
     """Load a shipped name, a `save_pretrained` folder or a Hub repo (OWNER/NAME) -> generator in eval mode, float32.
 
-    Also a published ESRGAN file (.pth or .safetensors), or PSNR,GAN,ALPHA: two of these, interpolated; where they have batch norm,
-    the mixed network's activations are put right on the embedded sample. Only tensors are read,
+    Also a published ESRGAN file (.pth or .safetensors), one of any architecture that spandrel knows, or PSNR,GAN,ALPHA: two of these,
+    interpolated; where they have batch norm, the mixed network's activations are put right on the embedded sample. Only tensors are read,
     strictly. strength: of a GAN, from 0 (the image of the generator that it started from) to 1 (its own image alone); between
     them both run and their images are mixed. `usual_strength` tells which one a GAN was released with. Raises ModelError for
     an unknown name (with the nearest known one), an unreachable Hub, missing files, weights of another architecture, or
@@ -39,13 +41,13 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
     strength = _share(strength, "strength", "the generator that it started from", "the GAN alone")
     if strength < 1:
         start = _record(name).get("init")
-        if not start:
+        if not is_gan(name):
             raise ModelError(f"{name}: strength is for a GAN with a record of the generator that it started from; this one has none")
         base = load_generator(start, device)
         return Mixed(base, load_generator(name, device), strength).eval() if strength else base
-    if Path(name).is_file() or not Path(name).is_dir() and str(name).endswith((".pth", ".safetensors")):
-        return load_published(name).to(device)
-    if str(name).count(",") == 2:
+    if Path(name).is_file() or not Path(name).is_dir() and str(name).count(",") != 2 and str(name).lower().endswith(SUFFIXES):
+        return load_model_file(name).to(device)
+    if str(name).count(",") == 2 and not Path(name).is_dir():
         return _interpolated(*str(name).split(",")).to(device)
     folder = _locate(str(name))
     try:
@@ -60,9 +62,30 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
     return generator.float().eval().to(device)
 
 
+def load_model_file(path: str | Path) -> Generator | Outside:
+    """A published file: ESRGAN's RRDBNet by our own reader, any other architecture by spandrel. Raises ModelError."""
+    try:
+        generator = load_published(path)
+    except ModelError as own:
+        if not Path(path).is_file():
+            raise
+        try:
+            return load_foreign(path)
+        except ModelError as other:
+            raise ModelError(f"{own}; {str(other).removeprefix(f'{path}: ')}") from None
+    check_scale(str(path), generator.scale)
+    return generator
+
+
 def usual_strength(name: str | Path) -> float:
     """The strength that a generator was released with: what its training.json says, 1 where nothing is said."""
     return float(_record(name).get("strength", 1))
+
+
+def is_gan(name: str | Path) -> bool:
+    """Whether it is a GAN with a record of the generator that it started from, which `strength` mixes it with."""
+    record = _record(name)
+    return bool(record.get("init")) and record.get("stage", "srgan") == "srgan"
 
 
 def _record(name: str | Path) -> dict:

@@ -28,6 +28,11 @@ def load_published(path: str | Path) -> RRDBNet:
 
     Raises ModelError for a file that is absent, that holds more than tensors, or whose tensors are no RRDBNet's.
     """
+    return from_published(state_of(path), str(path))
+
+
+def state_of(path: str | Path):
+    """What is in a .safetensors or .pth file, read as tensors alone. Raises ModelError for an absent file, or one that holds more."""
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
@@ -39,7 +44,7 @@ def load_published(path: str | Path) -> RRDBNet:
     except Exception as error:  # unpickling, zip and safetensors raise types of their own
         raise ModelError(f"{path}: does not load as tensors alone ({type(error).__name__}); a file that needs more than that "
                          "could run code, so it is not read") from None
-    return from_published(state, str(path))
+    return state
 
 
 def from_published(state: dict, name: str = "state dict") -> RRDBNet:
@@ -52,8 +57,7 @@ def from_published(state: dict, name: str = "state dict") -> RRDBNet:
         state = state.get(wrapper, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()):
         raise ModelError(f"{name}: holds no state dict, which maps names to tensors")
-    odd = next((key for key, value in state.items() if not plain(value)), None)
-    if odd is not None:
+    if odd := not_plain(state):
         raise ModelError(f"{name}: {odd} is no plain tensor of finite numbers, of which weights are made")
     state = current_names(state)
     first = tuple(getattr(state.get("conv_first.weight"), "shape", ()))
@@ -81,6 +85,11 @@ def other_kind(state: dict) -> str:
     if getattr(state.get("body.0.weight"), "ndim", 0) == 4:
         return "a compact network (SRVGGNetCompact, as realesr-general-x4v3)"
     return "a discriminator" if "conv0.weight" in state and "conv9.weight" in state else ""
+
+
+def not_plain(state: dict) -> str | None:
+    """The name of the first tensor that is not `plain`; None where all are."""
+    return next((key for key, value in state.items() if not plain(value)), None)
 
 
 def plain(value: torch.Tensor) -> bool:

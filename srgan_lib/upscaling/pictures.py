@@ -214,6 +214,8 @@ class Shrunk(nn.Module):
 class SelfEnsemble(nn.Module):
     """The mean of a generator's results over 4 quarter turns, each also mirrored (Timofte et al. 2016)."""
 
+    turns = True  # tiles: a window that begins at one edge begins at another one in a turned image
+
     def __init__(self, generator: nn.Module):
         super().__init__()
         self.generator, self.scale, self.radius = generator, generator.scale, generator.radius

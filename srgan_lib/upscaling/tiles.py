@@ -13,13 +13,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tqdm import tqdm
 
 from ..errors import ImageError
-from ..models import RRDBNet, SRResNet
+from ..models import Outside, RRDBNet, SRResNet
+from .halos import ALIGNMENT, alignment_of, halo_of, sees_everything, split
 from .memory import free_memory, out_of_memory
 
-ALIGNMENT = 4         # tiles start at multiples of this: the encoder-decoder pools by 4
 SMALLEST_TILE = 16    # LR pixels; below this an out-of-memory error is final
 LARGEST_AREA = 2**20  # LR pixels of a tile with its halo; larger ones gain under 10 % and freeze the bar for longer
-RRDB_HALO = 64        # LR pixels: RRDBNet's halo, however deep it is
 INNER_TILE = 256       # the upsampler's own tiles: 0.4 GB at 64 to 256 channels, 3 % more arithmetic
 CPU_BUDGET = 2 * 2**30    # bytes of activations at most
 BAR = "{desc}{percentage:3.0f}% |{bar}| {n:.1f}/{total:.1f} MP [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
@@ -48,16 +47,21 @@ def each_tile(lr: torch.Tensor, generator: nn.Module, keep, tile: int | None = N
     """Call `keep(sr, top, left)` with every finished tile (N, 3, h, w) and its place in the result."""
     network = prepare(generator)
     halo = halo_of(network)
+    whole = sees_everything(network)
+    if whole:
+        tile = fitting(network, lr, tile)
     tile = tile or largest_tile(network, halo, len(lr))
-    boxes = split((0, 0, *lr.shape[-2:]), tile)
+    boxes = [(0, 0, *lr.shape[-2:])] if whole else split((0, 0, *lr.shape[-2:]), tile, alignment_of(network))
     scale, device, (height, width) = network.scale, _device(network), lr.shape[-2:]
     with _bar(network, lr, boxes, halo, progress) as bar:
         while boxes:
             try:
                 sr = compute(network, scale, lr, boxes[0], halo, device)
             except (RuntimeError, MemoryError) as error:
+                if whole and out_of_memory(error):
+                    raise ImageError(too_large(height, width)) from None
                 tile = _halved(tile, height, width, error)
-                boxes = [part for box in boxes for part in split(box, tile)]
+                boxes = [part for box in boxes for part in split(box, tile, alignment_of(network))]
                 continue
             top, left, bottom, right = boxes.pop(0)
             if not torch.isfinite(sr).all():
@@ -78,28 +82,19 @@ def compute(network: nn.Module, scale: int, lr: torch.Tensor, box: tuple[int, in
     return sr[..., rows, columns]
 
 
-def split(box: tuple[int, int, int, int], tile: int) -> list[tuple[int, int, int, int]]:
-    """Cut a box (top, left, bottom, right) into boxes of at most `tile` a side, as equal as ALIGNMENT lets them be."""
-    top, left, bottom, right = box
-    tile = max(tile // ALIGNMENT, 1) * ALIGNMENT
-
-    def cuts(start, stop):
-        count = -(-(stop - start) // tile)
-        step = -(-(stop - start) // count // ALIGNMENT) * ALIGNMENT
-        return [(at, min(at + step, stop)) for at in range(start, stop, step)]
-
-    return [(t, l, b, r) for t, b in cuts(top, bottom) for l, r in cuts(left, right)]
+def fitting(network: nn.Module, lr: torch.Tensor, tile: int | None) -> int:
+    """The side of an image that must be computed in one go. Raises ImageError where it is told to be cut, or memory does not suffice."""
+    height, width = lr.shape[-2:]
+    if tile and tile < max(height, width):
+        raise ImageError(f"this network looks at the whole image at once: tiles of {tile} would show seams; leave --tile out")
+    if bytes_per_pixel(network) * lr.shape[0] * height * width > free_memory(_device(network)):
+        raise ImageError(too_large(height, width))
+    return max(height, width)
 
 
-def halo_of(network: nn.Module) -> int:
-    """LR pixels around a tile: the network's radius, which is exact, rounded up to ALIGNMENT.
-
-    A trained network of 16 blocks sees no further than 32 of its 40 pixels to 1e-5. With tiles of 900 the honest 40 cost
-    2 % more time than 32, and hold for every network but RRDBNet: 23 of its blocks reach 349 pixels, on ways that each block
-    weakens by 0.2 twice. Beyond 32 nothing was left above rounding, even with 15 times the initial weights.
-    """
-    deep = any(isinstance(part, RRDBNet) for part in network.modules())
-    return -(-(min(network.radius, RRDB_HALO) if deep else network.radius) // ALIGNMENT) * ALIGNMENT
+def too_large(height: int, width: int) -> str:
+    return (f"{width} x {height} pixels do not fit into memory at once, and this network looks at the whole image, so that tiles would "
+            "show seams; give it a smaller image, or use another model")
 
 
 def fold_batch_norm(generator: nn.Module) -> nn.Module:
@@ -197,7 +192,7 @@ def bytes_per_pixel(network: nn.Module) -> float:
     network(torch.zeros(1, 3, side, side, device=_device(network)))
     for hook in hooks:
         hook.remove()
-    return 3 * max(sizes) / side**2
+    return max([3 * max(sizes) / side**2, *(part.bytes_per_pixel for part in leaves if isinstance(part, Outside))])
 
 
 def _device(network: nn.Module) -> torch.device:
