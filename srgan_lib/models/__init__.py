@@ -4,11 +4,12 @@ from .layers import RRDB, DenseBlock, ResidualBlock, ShuffleConv2d, fold_shuffle
 from .loading import WEIGHTS, interpolate, load_generator, shipped, usual_strength
 from .mixed import Mixed
 from .networks import ARCHITECTURES, Discriminator, EncoderDecoder, Generator, PatchDiscriminator, RRDBNet, SRResNet
+from .precision import PRECISIONS, choose_precision
 from .published import from_published, load_published
 from .start import begin_as_bicubic
 
 __all__ = [
-    "ARCHITECTURES", "RRDB", "WEIGHTS", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "Mixed", "PatchDiscriminator", "RRDBNet",
-    "ResidualBlock", "SRResNet", "ShuffleConv2d", "begin_as_bicubic", "fold_shuffle", "from_published", "interpolate", "load_generator",
+    "ARCHITECTURES", "PRECISIONS", "RRDB", "WEIGHTS", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "Mixed", "PatchDiscriminator", "RRDBNet",
+    "ResidualBlock", "SRResNet", "ShuffleConv2d", "begin_as_bicubic", "choose_precision", "fold_shuffle", "from_published", "interpolate", "load_generator",
     "load_published", "normalize", "shipped", "upsampler", "usual_strength",
 ]
