@@ -14,6 +14,7 @@ from ..figures import strip
 from ..images import crop_to_multiple, degrade, read_image, resize_bicubic, to_image, to_tensor, write_image
 from ..metrics import BASELINES, evaluate, mean
 from ..models import WEIGHTS, load_generator, shipped, usual_strength
+from ..models.precision import default_device
 from ..upscaling import enlarge
 from ..upscaling.pictures import with_strength
 from .cards import public_name, shelf, write_card
@@ -69,7 +70,7 @@ def score(model: str, data: str, scale: int | None = None, device: str | None = 
           strength: float | None = None) -> dict:
     """Evaluate a model's name on a set's name -> the record that `--json` writes. pairs: where the LR images are, if they are given."""
     used = 1.0 if model in BASELINES else usual_strength(model) if strength is None else strength
-    generator = model if model in BASELINES else load_generator(model, device or ("cuda" if torch.cuda.is_available() else "cpu"), used)
+    generator = model if model in BASELINES else load_generator(model, device or default_device(), used)
     own = 4 if isinstance(generator, str) else generator.scale
     if scale and not isinstance(generator, str) and scale != own:
         raise ModelError(f"{model}: enlarges by {own}, not by {scale}")

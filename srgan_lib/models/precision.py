@@ -135,6 +135,16 @@ def _remember(known: dict) -> None:
         pass
 
 
+def devices() -> list[str]:
+    """The kinds of devices that this machine computes on, the fastest first."""
+    return ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+
+
+def default_device() -> str:
+    """Where to compute when nobody says: a GPU where there is one, Apple's too."""
+    return devices()[0]
+
+
 class Autocast(nn.Module):
     """A network that is trained in half precision: weights stay float32, products are computed in `precision`, results are float32.
 

@@ -7,6 +7,8 @@ import shutil
 import struct
 from pathlib import Path
 
+import torch
+
 from .colour import Look
 
 FRAMES, SECONDS, FEWEST = 250, 300, 24  # a piece ends after so many frames (x264's usual distance of key frames), or so long, but not before
@@ -28,8 +30,13 @@ def fingerprint(networks) -> str:
         digest.update(f"{network!r} {getattr(network, 'scale', '')}".encode())  # a mix names its strength here
         for name, tensor in network.state_dict().items():
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(bytes_of(tensor))
     return digest.hexdigest()
+
+
+def bytes_of(tensor: torch.Tensor) -> bytes:
+    """A tensor's bytes, of any type: NumPy has no bfloat16."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 class Segments:

@@ -14,7 +14,9 @@ from tqdm import tqdm
 
 from ..errors import ImageError
 from ..models import RRDBNet, SRResNet
-from .memory import free_memory, out_of_memory
+from ..models.precision import DTYPES
+from .halves import Half, halve
+from .memory import free_memory, moved, out_of_memory
 
 ALIGNMENT = 4         # tiles start at multiples of this: the encoder-decoder pools by 4
 SMALLEST_TILE = 16    # LR pixels; below this an out-of-memory error is final
@@ -61,7 +63,8 @@ def each_tile(lr: torch.Tensor, generator: nn.Module, keep, tile: int | None = N
                 continue
             top, left, bottom, right = boxes.pop(0)
             if not torch.isfinite(sr).all():
-                raise ImageError("the network's result is not finite (NaN or infinite), and would be black; use another model")
+                raise ImageError("the network's result is not finite (NaN or infinite), and would be black; use another model"
+                                 + ", or --precision float32" * any(isinstance(part, Half) for part in network.modules()))
             keep(sr, scale * top, scale * left)
             bar.set_postfix_str("", refresh=False)
             bar.update(scale**2 * (bottom - top) * (right - left) * len(lr) / 1e6)
@@ -72,7 +75,7 @@ def compute(network: nn.Module, scale: int, lr: torch.Tensor, box: tuple[int, in
     top, left, bottom, right = box
     first_row, first_column = max(top - halo, 0), max(left - halo, 0)
     crop = lr[..., first_row:bottom + halo, first_column:right + halo]
-    sr = network(crop.to(device).contiguous(memory_format=torch.channels_last))
+    sr = network(moved(crop, device))
     rows = slice(scale * (top - first_row), scale * (bottom - first_row))
     columns = slice(scale * (left - first_column), scale * (right - first_column))
     return sr[..., rows, columns]
@@ -117,9 +120,10 @@ def fold_batch_norm(generator: nn.Module) -> nn.Module:
     return folded
 
 
-def prepare(generator: nn.Module) -> nn.Module:
+def prepare(generator: nn.Module, precision: str = "float32") -> nn.Module:
     """The copy that tiles run: batch norm folded, channels_last, activations in place, the upsampler in its own tiles.
 
+    precision: "bfloat16" or "float16" computes most products so (see `halves.py`).
     A prepared network is returned as it is, so whoever enlarges many pictures prepares once.
     """
     if getattr(generator, "prepared", False):
@@ -130,6 +134,8 @@ def prepare(generator: nn.Module) -> nn.Module:
             _reuse_memory(part)
         elif isinstance(part, RRDBNet):
             _enlarge_in_tiles(part)
+    if precision != "float32":
+        halve(network, DTYPES[precision])
     network.prepared = True
     return network
 
