@@ -195,7 +195,7 @@ def bytes_per_pixel(network: nn.Module) -> float:
     side, sizes = 16, []
 
     def note(layer, inputs, output):
-        sizes.append(inputs[0].nbytes + output.nbytes)
+        sizes.append(output.nbytes + (0 if output.data_ptr() == inputs[0].data_ptr() else inputs[0].nbytes))  # in place: one of the two
 
     inside = {part for layer in network.modules() if isinstance(layer, InnerTiles) for part in layer.layers.modules()}
     leaves = {part for part in network.modules() if isinstance(part, InnerTiles) or not any(part.children())}
