@@ -1,7 +1,8 @@
 """A prepared network in half precision: its products, with what costs PSNR left in float32.
 
-Near white, neighbours of bfloat16 lie a whole grey level apart. So what reads the image, the long skip's sum, and the
-convolution that writes the image stay in float32. All between them is computed in `kind`.
+What reads the image and the sum of the long skip stay in float32: the rest adds to them, and its own error is small beside
+them. Images go in and come out as float32, but near white two neighbours of bfloat16 lie a whole grey level apart. So images
+of more than 8 bits are for float32: see `Upscaler.for_depth`.
 """
 
 import torch
@@ -29,16 +30,10 @@ def halve(network: nn.Module, kind: torch.dtype) -> nn.Module:
     """Put the parts of every generator in a prepared network into half precision, in place -> the network."""
     for part in list(network.modules()):
         if isinstance(part, SRResNet):
-            part.body, part.body_end = Half(part.body, kind, back=False), Half(part.body_end, kind)
-            part.upsample.layers = all_but_last(part.upsample.layers, kind)
+            part.body, part.body_end, part.upsample = Half(part.body, kind, back=False), Half(part.body_end, kind), Half(part.upsample, kind)
         elif isinstance(part, RRDBNet):
-            part.body, part.conv_body = Half(part.body, kind, back=False), Half(part.conv_body, kind)
-            part.inner.layers = all_but_last(part.inner.layers, kind)
+            part.body, part.conv_body, part.inner = Half(part.body, kind, back=False), Half(part.conv_body, kind), Half(part.inner, kind)
+            object.__setattr__(part, "enlarge", part.inner)
         elif isinstance(part, EncoderDecoder):
-            part.encoder, part.decoder = Half(part.encoder, kind, back=False), Half(part.decoder, kind)
+            part.encoder, part.decoder, part.tail = Half(part.encoder, kind, back=False), Half(part.decoder, kind, back=False), Half(part.tail, kind)
     return network
-
-
-def all_but_last(layers: nn.Sequential, kind: torch.dtype) -> nn.Sequential:
-    """The last layer writes the image, and stays in float32."""
-    return nn.Sequential(Half(layers[:-1], kind), layers[-1])

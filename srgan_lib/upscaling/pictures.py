@@ -3,6 +3,7 @@
 import hashlib
 import re
 import sys
+from copy import copy
 from itertools import product
 from math import prod
 
@@ -21,11 +22,10 @@ from ..notes import note
 from .cutouts import filled
 from .memory import free_memory
 from .segments import bytes_of
-from .tiles import each_tile, enlarge, prepare, seconds_per_pixel
+from .tiles import each_tile, enlarge, prepare
 
 SCALES = (2, 3, 4, 8)
 GREY = (0.299, 0.587, 0.114)  # BT.601 full range, the weights of Pillow's mode L
-TRIAL = 96  # LR pixels a side of the image on which two models are compared
 BYTES = {"RGB": 4, "L": 1, "I;16": 2}  # of memory that Pillow takes for a pixel
 
 
@@ -66,6 +66,8 @@ class Upscaler:
         self.device = torch.device(device if device is not None else next(networks[0].parameters(), torch.empty(0)).device)
         self.precision = choose_precision(precision, self.device)
         self.networks = [prepare(network, self.precision).to(device) for network in networks]
+        self.exact = None if precision == "auto" and self.precision != "float32" else self
+        self.unprepared = networks if self.exact is None else []
 
     def __call__(self, picture: Picture, tile: int | None = None, progress: bool | str = False) -> Image.Image:
         height, width = (self.scale * side for side in picture.rgb.shape[:2])
@@ -88,8 +90,15 @@ class Upscaler:
             def keep(sr, top, left):
                 out.paste(Image.fromarray(_levels(sr, mode)), (left, top))
 
-        self.run(lr.permute(2, 0, 1)[None], keep, tile, progress)
+        self.for_depth(picture.deep is not None).run(lr.permute(2, 0, 1)[None], keep, tile, progress)
         return self._dress(out, picture)
+
+    def for_depth(self, deep: bool) -> "Upscaler":
+        """This upscaler; for images of more than 8 bits the same in float32, unless a precision was asked for."""
+        if deep and self.exact is None:
+            self.exact = copy(self)
+            self.exact.networks, self.exact.precision = [prepare(one).to(self.device) for one in self.unprepared], "float32"
+        return self.exact if deep else self
 
     def run(self, lr: torch.Tensor, keep, tile: int | None = None, progress: bool | str = False) -> None:
         """Every stage over the whole picture; the last one's tiles go to `keep(sr, top, left)`."""
@@ -177,15 +186,6 @@ def stages(generator, scale: int | None = None, strength: float | None = None) -
     shrunk = f", shrunk to x{scale} by bicubic" if prod(steps) != scale else ""
     note(f"scale {scale} by {' then '.join(names[step] for step in steps)}{shrunk}")
     return [first if step == first.scale else with_strength(names[step]) for step in steps], scale
-
-
-def faster_model(upscaler: Upscaler) -> str:
-    """A clause that names the shipped NAME-lite-x4 that is fastest here; "" where none is, or none is twice as fast as the upscaler."""
-    names = [name for name in shipped() if name.endswith("-lite-x4")] if upscaler.scale == 4 else []
-    own = sum(seconds_per_pixel(network, TRIAL) for network in upscaler.networks) if names else 0
-    found = {name: seconds_per_pixel(prepare(load_generator(name), upscaler.precision).to(upscaler.device), TRIAL) for name in names}
-    best = min(found, key=found.get, default=None)
-    return f"; --model {best} is about {own / found[best]:.0f} times faster" if best and own > 2 * found[best] else ""
 
 
 def with_strength(name, strength: float | None = None) -> nn.Module:

@@ -19,12 +19,13 @@ from .colour import HDR, WEIGHTS, Look, Reader, depth, guess, has_alpha, look_of
 from .encoding import Encoder, light_of
 from .frames import Frames, is_oblique, matrix_of, turn, upright
 from .joining import join
-from .pictures import Upscaler, faster_model
+from .pictures import Upscaler
 from .pipeline import Ahead, Behind
 from .segments import Segments, fingerprint, part_of
 from .sinks import CONTAINERS, plan
 from .streams import best_video, end_of, open_film, origin_of, pyav, seconds_of
 from .tiles import BAR
+from .workload import faster_model
 
 OFTEN_OPAQUE = ("gif", "png", "apng")  # these decode to transparent formats whatever they hold
 SOON, LONG, MEASURED = 60, 600, 5  # a video that takes longer (seconds) says so, once so many frames are done; a long one names a faster model
@@ -145,7 +146,7 @@ class Job:
             self.look = self._first(frame, matrix, (width + width % 2, height + height % 2), alpha)
         if alpha is not None and not self.look.alpha:
             rgb, alpha = 1 - alpha[..., None] * (1 - rgb), None  # on white
-        sr = enlarged_frame(self.upscaler, upright(rgb, matrix))
+        sr = enlarged_frame(self.upscaler.for_depth(self.look.deep), upright(rgb, matrix))
         alpha = None if alpha is None else resized(upright(alpha, matrix)[..., None], self.look.size)[..., 0]
         pts = max(frame.pts - round(self.shift / frame.time_base), self.state["last"] + 1)
         times = frame.time_base, pts, frame.duration or round(1 / self.rate / frame.time_base)
