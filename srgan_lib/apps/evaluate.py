@@ -14,9 +14,11 @@ from ..errors import DataError, ModelError
 from ..figures import strip
 from ..images import crop_to_multiple, degrade, read_image, resize_bicubic, to_image, to_tensor, write_image
 from ..metrics import BASELINES, evaluate, mean
-from ..models import WEIGHTS, load_generator, shipped, usual_strength
+from ..models import PRECISIONS, WEIGHTS, choose_precision, load_generator, shipped, usual_strength
+from ..models.precision import default_device
 from ..upscaling import enlarge
 from ..upscaling.pictures import with_strength
+from ..upscaling.tiles import prepare
 from .cards import public_name, shelf, write_card
 from .field import PREFIX, FieldMetrics
 from .tables import MORE_SETS, PAPER, RESULTS, TEST_SETS, more_sets, put_between_markers, summary, table, write_json
@@ -38,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default=None)
     parser.add_argument("--metrics", metavar="NAMES", help="of pyiqa beside ours, for example lpips,dists,niqe (pip install pyiqa)")
     parser.add_argument("--sets", help="with --all: these sets besides, for example bsd100,urban100,manga109=FOLDER,div2k; the others keep their rows")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the computing (default float32, in which all figures are stated)")
     parser.add_argument("--all", action="store_true", help="every baseline and shipped model named after its scale on Set5 and Set14 -> "
                                                            "weights/results.json, example.webp, the tables of README and model cards")
 
@@ -59,7 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.sr:
         record = score_results(arguments.sr, arguments.hr, arguments.scale or 4, arguments.degradation, also)
     else:
-        record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation, arguments.pairs, arguments.strength, also)
+        record = score(arguments.model, arguments.data, arguments.scale, arguments.device, arguments.degradation, arguments.pairs, arguments.strength,
+                       also, arguments.precision)
     print_rows(record)
     if also:
         print(also.protocol())
@@ -108,19 +112,23 @@ def contestants() -> dict[int, list[str]]:
 
 
 def score(model: str, data: str, scale: int | None = None, device: str | None = None, degradation: str = "bicubic", pairs: str | None = None,
-          strength: float | None = None, also=None) -> dict:
+          strength: float | None = None, also=None, precision: str = "float32") -> dict:
     """Evaluate a model's name on a set's name -> the record that `--json` writes. pairs: where the LR images are, if they are given."""
     used = 1.0 if model in BASELINES else usual_strength(model) if strength is None else strength
-    generator = model if model in BASELINES else load_generator(model, device or ("cuda" if torch.cuda.is_available() else "cpu"), used)
+    generator = model if model in BASELINES else load_generator(model, device or default_device(), used)
     own = 4 if isinstance(generator, str) else generator.scale
     if scale and not isinstance(generator, str) and scale != own:
         raise ModelError(f"{model}: enlarges by {own}, not by {scale}")
+    if precision != "float32" and not isinstance(generator, str):
+        precision = choose_precision(precision, next(generator.parameters()).device)
+        generator = prepare(generator, precision)
     scale, pictures = scale or own, truth(data)
     given = {"perception": True, "also": also} | ({"lr": partners(pictures, pairs)} if pairs else {})
     rows = evaluate(generator, pictures, scale, degradation=degradation, **given)
     bicubic = rows if model == "bicubic" else evaluate("bicubic", pictures, scale, degradation=degradation, **given)
     where = "cpu" if isinstance(generator, str) else next(generator.parameters()).device.type
-    return {**record_of(model, data, scale, f"given LR of {public_name(pairs)}" if pairs else degradation, where, rows, bicubic), "strength": used}
+    return {**record_of(model, data, scale, f"given LR of {public_name(pairs)}" if pairs else degradation, where, rows, bicubic), "strength": used,
+            **({"precision": precision} if precision != "float32" else {})}
 
 
 def score_results(sr: str, hr: str, scale: int, degradation: str = "bicubic", also=None) -> dict:
@@ -154,7 +162,7 @@ def record_of(model: str, data: str, scale: int, degradation: str, device: str, 
 def print_rows(record: dict) -> None:
     """The table for people: a line a picture, the mean, and bicubic's mean for comparison."""
     print(f"{record['model']} on {record['data']}, x{record['scale']}, luma, {record['scale']} pixels shaved ({record['degradation']} degradation, "
-          f"{record['device']}, torch {record['torch']})")
+          f"{record['device']}, {record.get('precision', 'float32')}, torch {record['torch']})")
     width = max(len(row["name"]) for row in record["images"]) + 2
     others = [key for key in record["mean"] if key.startswith(PREFIX)]
     print(f"{'':{width}}{'PSNR dB':>9}{'SSIM':>9}{'paper SSIM':>12}{'NIQE':>8}" + "".join(f"{key:>{len(key) + 2}}" for key in others))

@@ -23,17 +23,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of the config")
     parser.add_argument("--backup", help="second folder that receives each checkpoint, such as a mounted Drive")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"))
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), help="of the computing; auto: what this device does "
+                        "fastest, and what the run began with where it goes on")
     parser.add_argument("--accept-changes", action="store_true", help="go on in a folder whose config or data differ")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from ..data import open_bank
-    from ..training import PROFILES, make_accelerator, train
+    from ..training import PROFILES, decided, make_accelerator, train
     config = getattr(PROFILES[arguments.profile], arguments.stage)
     if arguments.init:
         config = replace(config, init=arguments.init)
     config = with_fields(config, arguments.set)
-    main_process = make_accelerator(arguments.device).is_main_process
+    if arguments.precision:
+        config = replace(config, precision=arguments.precision)
+    accelerator = make_accelerator(arguments.device)
+    main_process, config = accelerator.is_main_process, decided(config, accelerator, arguments.run, arguments.backup)
     if main_process:
         print("config: " + ", ".join(f"{name}={value}" for name, value in asdict(config).items() if value not in ("", 0.0)))
         if arguments.stage == "srgan" and not config.init:

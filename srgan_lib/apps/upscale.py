@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", help="2, 3, 4 or 8 (default: the model's)")
     parser.add_argument("--tile", help="side of a tile in input pixels (default: what free memory allows)")
     parser.add_argument("--ensemble", action="store_true", help="mean over 8 flips and turns: a little better, 8 times slower")
-    parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
+    parser.add_argument("--device", help="cpu, cuda or mps (default: the GPU if there is one)")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto",
+                        help="of the computing; auto: what this device does fastest, within a grey level of float32 almost everywhere")
     parser.add_argument("--quality", help="1 to 100 for JPEG, WebP, AVIF (default 95); 100 keeps full colour resolution, and WebP without loss",
                         default="95")
     parser.add_argument("--format", help="of results whose name is not given: png, jpg, webp, tif, avif, ... (default png)", default="png")
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
                "strength": _number("--strength", arguments.strength, float, 0, 1),
                "start": _number("--start", arguments.start, float, 0), "end": _number("--end", arguments.end, float, 0)}
     long_side, megapixels = _number("--long-side", arguments.long_side, int, 1), _number("--max-megapixels", arguments.max_megapixels, float, 0)
-    options |= {"format": arguments.format, "size": _size(arguments.size), "long_side": long_side, "strip": arguments.strip, "pages": arguments.pages,
+    options |= {"format": arguments.format, "size": _size(arguments.size), "long_side": long_side, "strip": arguments.strip, "pages": arguments.pages, "precision": arguments.precision,
                 "most_pixels": None if megapixels is None else max(int(megapixels * 1e6), 1)}
     scale = _number("--scale", arguments.scale, int, min(SCALES), max(SCALES))
     inputs, model = with_engine(arguments)

@@ -5,11 +5,12 @@ from .loading import WEIGHTS, interpolate, is_gan, load_generator, shipped, usua
 from .mixed import Mixed
 from .networks import ARCHITECTURES, Discriminator, EncoderDecoder, Generator, PatchDiscriminator, RRDBNet, SRResNet
 from .outside import Outside, measured
+from .precision import PRECISIONS, choose_precision
 from .published import from_published, load_published
 from .start import begin_as_bicubic
 
 __all__ = [
-    "ARCHITECTURES", "RRDB", "WEIGHTS", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "Mixed", "Outside", "PatchDiscriminator",
-    "RRDBNet", "ResidualBlock", "SRResNet", "ShuffleConv2d", "begin_as_bicubic", "fold_shuffle", "from_published", "interpolate", "is_gan", "load_generator",
-    "load_published", "measured", "normalize", "shipped", "upsampler", "usual_strength",
+    "ARCHITECTURES", "PRECISIONS", "RRDB", "WEIGHTS", "DenseBlock", "Discriminator", "EncoderDecoder", "Generator", "Mixed", "Outside",
+    "PatchDiscriminator", "RRDBNet", "ResidualBlock", "SRResNet", "ShuffleConv2d", "begin_as_bicubic", "choose_precision", "fold_shuffle",
+    "from_published", "interpolate", "is_gan", "load_generator", "load_published", "measured", "normalize", "shipped", "upsampler", "usual_strength",
 ]

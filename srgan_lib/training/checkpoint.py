@@ -17,6 +17,7 @@ from ..data.locks import hold, release
 from ..errors import TrainingError
 from ..images import atomic_write, write_image
 from .backup import FETCHING, Backup
+from .config import BEFORE
 
 STATE = {"step": int, "networks": dict}  # what no checkpoint lacks
 
@@ -81,7 +82,7 @@ class RunFolder:
             if self.checkpoint.is_file() and not accept_changes:
                 raise TrainingError(f"{self.folder}: holds a checkpoint, but no config.json that says of what; use another folder, or --accept-changes")
             return
-        fields, stored = asdict(config), asdict(type(config)()) | self._read("config.json")  # a run older than a field had its default
+        fields, stored = asdict(config), asdict(type(config)()) | BEFORE | self._read("config.json")  # a run older than a field had its default
         names = [name for name in sorted({*stored, *fields}) if stored.get(name) != fields.get(name)]
         there = self._read("run.json").get("data")
         other = [f"data: {named(there)} there, {named(data)} here"] if data and there and there.get("fingerprint") != data["fingerprint"] else []
@@ -170,7 +171,7 @@ class RunFolder:
                 raise TrainingError(f"{self.folder / 'log.jsonl'}: cannot be written ({error.strerror or error})") from None
             if self.board is None:
                 self.board = tensorboard(self.folder / "tensorboard", record["step"])
-            for name in (record.keys() - {"step"}) if self.board else ():
+            for name in (record.keys() - {"step", "precision"}) if self.board else ():
                 self.board.add_scalar(name, record[name], record["step"])
 
     def records(self) -> list[dict]:

@@ -12,7 +12,7 @@ from torch import nn
 from ..data import DEGRADATIONS
 from ..errors import TrainingError
 from ..losses import ADVERSARIAL, CONTENT
-from ..models import ARCHITECTURES, Discriminator, PatchDiscriminator, begin_as_bicubic, load_generator
+from ..models import ARCHITECTURES, PRECISIONS, Discriminator, PatchDiscriminator, begin_as_bicubic, load_generator
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class TrainConfig:
     generator_every: int = 1         # and G: n critic steps for each of the generator (5 in Gulrajani et al. 2017)
     instance_noise: float = 0.0      # standard deviation on D's inputs, falling to 0 over the run
     jitter: int = 0                  # pixels: the losses see SR and HR rolled by up to this, so that no grid of theirs locks onto G's
+    precision: str = "auto"          # "float32", "bfloat16", "float16"; auto is stored as what was chosen: models/precision.py
     log_every: int = 100
     valid_every: int = 1000
     checkpoint_every: int = 1000
@@ -94,8 +95,9 @@ CHOICES = {
     "stage": ("srresnet", "srgan"), "start": ("random", "bicubic"), "architecture": ARCHITECTURES, "scale": (2, 3, 4, 8), "degradation": DEGRADATIONS,
     "upsampling": ("pixelshuffle", "pixelshuffledirect", "transposed", "resize"), "normalization": ("batch", "none"), "output": ("linear", "tanh"),
     "schedule": ("constant", "drop", "cosine"), "content": CONTENT, "adversarial": ADVERSARIAL,
-    "discriminator_head": ("dense", "pooled", "patch"), "discriminator_normalization": ("batch", "none"),
+    "precision": PRECISIONS, "discriminator_head": ("dense", "pooled", "patch"), "discriminator_normalization": ("batch", "none"),
 }
+BEFORE = {"precision": "float32"}  # what a run older than a field did, where that is not the default of today
 LABELS = {"content": "content loss", "adversarial": "adversarial loss"}
 AT_LEAST_ONE = ("blocks", "channels", "batch", "hr_size", "steps", "discriminator_channels", "log_every", "valid_every", "checkpoint_every")
 

@@ -1,7 +1,7 @@
 """Faster gradients on CPUs: the networks' convolutions and PReLUs, same values and state dicts, less time backward.
 
-oneDNN computes the weight gradient of a channels-last convolution at about half the speed of its forward pass, and
-torch's PReLU writes one slope gradient per element before it sums them. Both are replaced here by matrix products.
+torch's PReLU writes one slope gradient per element before it sums them; one product and one sum do. Without AVX-512, oneDNN
+computes the weight gradient of a wide convolution more slowly than matrix products of its columns do: 4 % of a step.
 """
 
 import ctypes
@@ -13,14 +13,21 @@ from torch import nn
 
 from ..models import ShuffleConv2d, fold_shuffle
 
+WIDE = 32  # channels
 
-def with_fast_gradients(network: nn.Module) -> nn.Module:
-    """Make the Conv2d and PReLU layers of a network on a CPU use the functions below, in place -> the network."""
-    faster = {nn.Conv2d: FastConv2d, ShuffleConv2d: FastShuffleConv2d, nn.PReLU: FastPReLU}
+
+def with_fast_gradients(network: nn.Module, convolutions: bool = True) -> nn.Module:
+    """Make the PReLU layers of a network on a CPU use the functions below, and its convolutions too, in place -> the network."""
+    faster = {nn.PReLU: FastPReLU} | ({nn.Conv2d: FastConv2d, ShuffleConv2d: FastShuffleConv2d} if convolutions else {})
     for module in network.modules():
         if type(module) in faster and next(module.parameters()).device.type == "cpu":
             module.__class__ = faster[type(module)]
     return network
+
+
+def convolutions_pay(channels: int, precision: str) -> bool:
+    """Whether our convolutions are the faster ones, as measured (docs/times.md): in float32, of wide networks, without AVX-512."""
+    return precision == "float32" and channels >= WIDE and not torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def keep_freed_memory() -> None:
@@ -87,15 +94,15 @@ class PReLU(torch.autograd.Function):
     @staticmethod
     def forward(context, x, slope):
         context.save_for_backward(x, slope)
-        return F.prelu(x, slope)
+        return F.leaky_relu(x, slope.item())
 
     @staticmethod
     def backward(context, gradient):
         x, slope = context.saved_tensors
         if torch.is_grad_enabled():
             return torch.where(x > 0, gradient, slope * gradient), (gradient * x.clamp(max=0)).sum().view(1)
-        flat = [tensor.movedim(1, -1).reshape(-1) for tensor in (gradient, x.clamp(max=0))]
-        return torch.ops.aten.leaky_relu_backward(gradient, x, slope.item(), False), torch.dot(*flat).view(1)
+        slope_gradient = (gradient * x.clamp(max=0)).sum(dtype=slope.dtype)  # float32 where x and its gradient are bfloat16
+        return torch.ops.aten.leaky_relu_backward(gradient, x, slope.item(), False), slope_gradient.view(1)
 
 
 def weight_gradient(x, gradient, size: int, stride: int = 1, padding: int = 0) -> torch.Tensor:

@@ -12,15 +12,15 @@ LEAST_SCALE = 2.0**-10  # of fp16's loss; it begins at 65,536 and halves at each
 class Updates:
     """One Adam a network. Between `begin(step)` and `end()`, `updates("generator", loss)` moves that network by its loss.
 
-    A network that rests in a step (`discriminator_every`, `generator_every`) stays as it is.
+    A network that rests in a step (`discriminator_every`, `generator_every`) stays as it is. scaled: the loss is scaled, as float16 wants it.
     """
 
-    def __init__(self, networks: dict[str, nn.Module], config: TrainConfig, accelerator: Accelerator):
+    def __init__(self, networks: dict[str, nn.Module], config: TrainConfig, accelerator: Accelerator, scaled: bool = False):
         self.config, self.accelerator = config, accelerator
         self.parameters = {name: list(network.parameters()) for name, network in networks.items()}
         fused = accelerator.device.type in ("cpu", "cuda")
         self.optimizers = {name: torch.optim.Adam(p, config.learning_rate, fused=fused) for name, p in self.parameters.items()}
-        self.scaler = torch.amp.GradScaler(accelerator.device.type, enabled=accelerator.mixed_precision == "fp16")
+        self.scaler = torch.amp.GradScaler(accelerator.device.type, enabled=scaled)
         self.learning_rate, self.resting, self.watching = config.learning_rate, set(), False
         self.norms: dict[str, torch.Tensor] = {}  # of each network's gradient, where a record will be written
 

@@ -13,12 +13,15 @@ from torch import nn
 
 from ..data import ImageBank, patches
 from ..errors import NotFiniteError, TrainingError
-from ..losses import adversarial_loss, content_loss, jittered
+from ..losses import VGGLoss, adversarial_loss, content_loss, jittered
+from ..models import choose_precision
 from ..models.loading import not_finite
+from ..models.precision import in_precision
 from ..upscaling.memory import free_memory, out_of_memory
 from .checkpoint import RunFolder
 from .config import TrainConfig, make_discriminator, make_generator
-from .gradients import keep_freed_memory, with_fast_gradients
+from .device import decided, make_accelerator
+from .gradients import convolutions_pay, keep_freed_memory, with_fast_gradients
 from .health import Health, first_broken
 from .optimizers import Updates
 from .result import export
@@ -32,25 +35,28 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, accelerator: Accelerator):
         self.config, self.accelerator = config, accelerator
+        self.precision = choose_precision(config.precision, accelerator.device, training=True)
         if accelerator.device.type == "cpu":
             keep_freed_memory()
         self.generator = self._place(make_generator(config).train())
         if config.frozen_batch_norm:
             freeze_statistics(self.generator)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        with_fast_gradients(self.generator)
+        with_fast_gradients(self.generator, convolutions_pay(config.channels, self.precision))
         self.content = self._content()
         networks = {"generator": self.generator}
         if config.stage == "srgan":
             self.adversarial = adversarial_loss(config.adversarial)
             self.adversarial.generator = self._noted(self.adversarial.generator)
-            discriminator = make_discriminator(config).train()
-            self.discriminator = with_fast_gradients(self._place(discriminator))
+            discriminator, fast = make_discriminator(config).train(), convolutions_pay(config.discriminator_channels, self.precision)
+            self.discriminator = with_fast_gradients(self._place(discriminator), fast)
+            penalty = self.adversarial.penalty
+            self.adversarial.penalty = lambda _, hr, sr: penalty(self.discriminator, hr, sr)  # a gradient of a gradient: in float32
             self.discriminator.register_forward_pre_hook(lambda module, inputs: self._with_noise(inputs[0]))
             networks["discriminator"] = self.discriminator
         self.networks, self.noise = networks, 0.0
-        self.updates = Updates(networks, config, accelerator)
-        self.forwards = {name: accelerator.prepare_model(network, evaluation_mode=True) for name, network in networks.items()}
+        self.updates = Updates(networks, config, accelerator, scaled=self.precision == "float16")
+        self.forwards = {name: in_precision(network, self.precision) for name, network in networks.items()}
 
     def _place(self, network: nn.Module) -> nn.Module:
         if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
@@ -62,6 +68,8 @@ class Trainer:
         main = content_loss(config.content, config.vgg_weights)
         if isinstance(main, nn.Module):
             main = main.to(self.accelerator.device, memory_format=torch.channels_last)
+        if isinstance(main, VGGLoss):
+            main.features = in_precision(main.features, self.precision)
 
         return Terms(config, main)
 
@@ -118,26 +126,20 @@ class Trainer:
                                  "goes on from the one before it, or begin anew in another folder")
 
 
-def make_accelerator(device: str | None = None) -> Accelerator:
-    """The device and precision of this process: bf16 where the card computes it, fp16 on older CUDA cards, else float32."""
-    precision = "no"
-    if torch.cuda.is_available() and device != "cpu":
-        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return Accelerator(cpu=device == "cpu", mixed_precision=precision)
-
-
 def train(config: TrainConfig, bank: ImageBank, run: str | Path, valid: ImageBank | None = None, backup: str | Path | None = None,
           device: str | None = None, accept_changes: bool = False) -> Iterator[dict]:
     """Run one stage to its end and yield a record every config.log_every steps; call it again to go on after a stop.
 
+    `precision=auto` is decided first, and what was chosen is stored: see `decided`.
     `run/` receives config.json, log.jsonl, checkpoints, samples of the `valid` pictures, and at the end generator/, the
     averaged generator as `save_pretrained` writes it. On one machine and thread count, a resumed run equals an uninterrupted
     one bit for bit on a CPU. Record fields: step, the mean losses since the last record, learning_rate, images_per_s,
-    data_wait (share of the time), eta_s, and psnr (dB, validation) at every config.valid_every steps.
+    data_wait (share of the time), eta_s, precision, and psnr (dB, validation) at every config.valid_every steps.
     Raises TrainingError for a folder of another config (naming the fields), of other data, or in which another train is at
     work, for a full disk, and NotFiniteError for a loss, gradient or weight that is not finite.
     """
     accelerator = make_accelerator(device)
+    config = decided(config, accelerator, run, backup)
     if config.batch % accelerator.num_processes:
         raise TrainingError(f"batch {config.batch} does not divide among {accelerator.num_processes} processes")
     with memory_explained(config):
@@ -210,7 +212,7 @@ def _loop(config, bank, trainer, folder, validation, start, seconds) -> Iterator
             seconds += elapsed
             record = {"step": done, **means, "learning_rate": trainer.updates.learning_rate,
                       "images_per_s": config.batch * count / elapsed, "data_wait": waited / elapsed,
-                      "seconds": seconds, "eta_s": (config.steps - done) * elapsed / count, **trainer.pulls()}
+                      "seconds": seconds, "eta_s": (config.steps - done) * elapsed / count, "precision": trainer.precision, **trainer.pulls()}
             if validation and (done % config.valid_every == 0 or last):
                 record["psnr"], picture = validation(trainer.average)
                 folder.sample(done, picture)

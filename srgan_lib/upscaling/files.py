@@ -55,7 +55,7 @@ def upscale_files(inputs, output: str | None = None, generator="srresnet-x4", sc
                   ensemble: bool = False, tile: int | None = None, quality: int = 95, start: float = 0,
                   end: float | None = None, progress: bool = False, *, format: str | None = None, size: tuple[int, int] | None = None,
                   long_side: int | None = None, strip: bool = False, pages: str = FIRST, most_pixels: int | None = None,
-                  strength: float | None = None) -> int:
+                  strength: float | None = None, precision: str = "auto") -> int:
     """Upscale files, folders (structure kept, what is done already skipped) and `-`; returns how many inputs failed.
 
     format: suffix of the results where `output` names none; size, long_side: exactly this many pixels, by the nearest larger
@@ -68,7 +68,7 @@ def upscale_files(inputs, output: str | None = None, generator="srresnet-x4", sc
     inputs = [str(name) for name in inputs]
     if not inputs or not all(inputs):
         raise ImageError("the path of the input is empty")
-    upscalers, left_out, failed = Upscalers(generator, scale, device, ensemble, strength), Counter(), 0
+    upscalers, left_out, failed = Upscalers(generator, scale, device, ensemble, strength, precision), Counter(), 0
     listed = jobs(inputs, output, options.tag(upscalers.scale), f".{options.format}", left_out)
     keys = {job: key_of(job[0], upscalers.fingerprint(), (options, start, end)) for job in listed if job[2]}
     todo = [job for job in listed if not (job[2] and is_done(job[1], keys[job]))]
@@ -106,9 +106,10 @@ def _checked(options: Options) -> Options:
 class Upscalers:
     """One upscaler a scale, loaded when a picture needs it."""
 
-    def __init__(self, generator, scale: int | None, device, ensemble: bool, strength: float | None = None):
-        self.arguments, self.asked = (device, ensemble, strength), scale
-        self.generator, first = generator, Upscaler(generator, scale, device, ensemble, strength)
+    def __init__(self, generator, scale: int | None, device, ensemble: bool, strength: float | None = None,
+                 precision: str = "auto"):
+        self.arguments, self.asked = (device, ensemble, strength, precision), scale
+        self.generator, first = generator, Upscaler(generator, scale, *self.arguments)
         self.scale, self.loaded = first.scale, {first.scale: first}
         self.own = {first.scale} | (set() if scale or not isinstance(generator, str) else set(siblings(generator)))
 

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import sys
+from copy import copy
 from itertools import product
 from math import prod
 
@@ -15,10 +16,12 @@ from torch import nn
 from ..errors import ImageError
 from ..formats.sixteen import DeepImage
 from ..images import Picture, open_picture
-from ..models import load_generator, shipped, usual_strength
+from ..models import choose_precision, load_generator, shipped, usual_strength
+from ..models.precision import default_device, devices
 from ..notes import note
 from .cutouts import filled
 from .memory import free_memory
+from .segments import bytes_of
 from .tiles import each_tile, enlarge, prepare
 
 SCALES = (2, 3, 4, 8)
@@ -27,7 +30,8 @@ BYTES = {"RGB": 4, "L": 1, "I;16": 2}  # of memory that Pillow takes for a pixel
 
 
 def upscale(image, generator="srresnet-x4", tile: int | None = None, device: str | torch.device | None = None,
-            scale: int | None = None, ensemble: bool = False, progress: bool | str | None = None, strength: float | None = None) -> Image.Image:
+            scale: int | None = None, ensemble: bool = False, progress: bool | str | None = None, strength: float | None = None,
+            precision: str = "auto") -> Image.Image:
     """Upscale a path, bytes, PIL image, uint8 array or `Picture` of any size -> PIL image of mode RGB, RGBA, L, LA or I;16.
 
     A picture of more than 8 bits comes back with 16: greys as mode I;16, all others as a `DeepImage`, whose `save` and `deep`
@@ -36,18 +40,20 @@ def upscale(image, generator="srresnet-x4", tile: int | None = None, device: str
     generator: shipped name, folder, Hub repo, module, or an `Upscaler`, which loads once for many pictures. scale: 2, 3, 4
     or 8, by default the generator's; another one is reached through shipped models, by chaining, or by shrinking, said
     aloud. ensemble: the mean over 8 flips and turns, 8 times slower. strength: of a GAN, 0 to 1, by default the one that it was
-    released with (see `load_generator`). tile: see `enlarge`; progress: None draws the bar in a terminal only. `info` of the
+    released with (see `load_generator`). precision: "float32", "bfloat16" or "float16"; "auto" is what the device computes
+    fastest (see `choose_precision`), within a grey level of float32 almost everywhere. tile: see `enlarge`; progress: None draws the bar in a terminal only. `info` of the
     result carries icc_profile, exif, dpi, XMP and more. Raises ImageError and ModelError.
     """
     picture = image if isinstance(image, Picture) else open_picture(image)
-    upscaler = generator if isinstance(generator, Upscaler) else Upscaler(generator, scale, device, ensemble, strength)
+    upscaler = generator if isinstance(generator, Upscaler) else Upscaler(generator, scale, device, ensemble, strength, precision)
     return upscaler(picture, tile, sys.stderr.isatty() if progress is None else progress)
 
 
 class Upscaler:
     """Generators loaded and prepared for one scale; call it with a `Picture`. Arguments as in `upscale`."""
 
-    def __init__(self, generator="srresnet-x4", scale: int | None = None, device=None, ensemble: bool = False, strength: float | None = None):
+    def __init__(self, generator="srresnet-x4", scale: int | None = None, device=None, ensemble: bool = False, strength: float | None = None,
+                 precision: str = "auto"):
         check_device(device)
         networks, self.scale = stages(generator, scale, strength)
         if ensemble:
@@ -56,8 +62,12 @@ class Upscaler:
         if rest != networks[-1].scale:
             networks[-1] = Shrunk(networks[-1], rest)
         if device is None and not isinstance(generator, nn.Module):
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.networks = [prepare(network).to(device) for network in networks]
+            device = default_device()
+        self.device = torch.device(device if device is not None else next(networks[0].parameters(), torch.empty(0)).device)
+        self.precision = choose_precision(precision, self.device)
+        self.networks = [prepare(network, self.precision).to(device) for network in networks]
+        self.exact = None if precision == "auto" and self.precision != "float32" else self
+        self.unprepared = networks if self.exact is None else []
 
     def __call__(self, picture: Picture, tile: int | None = None, progress: bool | str = False) -> Image.Image:
         height, width = (self.scale * side for side in picture.rgb.shape[:2])
@@ -80,8 +90,15 @@ class Upscaler:
             def keep(sr, top, left):
                 out.paste(Image.fromarray(_levels(sr, mode)), (left, top))
 
-        self.run(lr.permute(2, 0, 1)[None], keep, tile, progress)
+        self.for_depth(picture.deep is not None).run(lr.permute(2, 0, 1)[None], keep, tile, progress)
         return self._dress(out, picture)
+
+    def for_depth(self, deep: bool) -> "Upscaler":
+        """This upscaler; for images of more than 8 bits the same in float32, unless a precision was asked for."""
+        if deep and self.exact is None:
+            self.exact = copy(self)
+            self.exact.networks, self.exact.precision = [prepare(one).to(self.device) for one in self.unprepared], "float32"
+        return self.exact if deep else self
 
     def run(self, lr: torch.Tensor, keep, tile: int | None = None, progress: bool | str = False) -> None:
         """Every stage over the whole picture; the last one's tiles go to `keep(sr, top, left)`."""
@@ -125,7 +142,7 @@ class Upscaler:
         for network in self.networks:
             digest.update(repr(network).encode())
             for name, value in sorted(network.state_dict().items()):
-                digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+                digest.update(name.encode() + bytes_of(value))
         return digest.hexdigest()
 
 
@@ -196,7 +213,7 @@ def check_device(device) -> None:
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ImageError(f"device {device}: cannot be used here ({str(error).splitlines()[0][:100]}); want cpu or cuda") from None
+        raise ImageError(f"device {device}: cannot be used here ({str(error).splitlines()[0][:100]}); want {' or '.join(devices())}") from None
 
 
 class Shrunk(nn.Module):

@@ -14,8 +14,10 @@ from tqdm import tqdm
 
 from ..errors import ImageError
 from ..models import Outside, RRDBNet, SRResNet
+from ..models.precision import DTYPES
 from .halos import ALIGNMENT, alignment_of, halo_of, sees_everything, split
-from .memory import free_memory, out_of_memory
+from .halves import Half, halve
+from .memory import free_memory, moved, out_of_memory
 
 SMALLEST_TILE = 16    # LR pixels; below this an out-of-memory error is final
 LARGEST_AREA = 2**20  # LR pixels of a tile with its halo; larger ones gain under 10 % and freeze the bar for longer
@@ -65,7 +67,8 @@ def each_tile(lr: torch.Tensor, generator: nn.Module, keep, tile: int | None = N
                 continue
             top, left, bottom, right = boxes.pop(0)
             if not torch.isfinite(sr).all():
-                raise ImageError("the network's result is not finite (NaN or infinite), and would be black; use another model")
+                raise ImageError("the network's result is not finite (NaN or infinite), and would be black; use another model"
+                                 + ", or --precision float32" * any(isinstance(part, Half) for part in network.modules()))
             keep(sr, scale * top, scale * left)
             bar.set_postfix_str("", refresh=False)
             bar.update(scale**2 * (bottom - top) * (right - left) * len(lr) / 1e6)
@@ -76,7 +79,7 @@ def compute(network: nn.Module, scale: int, lr: torch.Tensor, box: tuple[int, in
     top, left, bottom, right = box
     first_row, first_column = max(top - halo, 0), max(left - halo, 0)
     crop = lr[..., first_row:bottom + halo, first_column:right + halo]
-    sr = network(crop.to(device).contiguous(memory_format=torch.channels_last))
+    sr = network(moved(crop, device))
     rows = slice(scale * (top - first_row), scale * (bottom - first_row))
     columns = slice(scale * (left - first_column), scale * (right - first_column))
     return sr[..., rows, columns]
@@ -112,9 +115,10 @@ def fold_batch_norm(generator: nn.Module) -> nn.Module:
     return folded
 
 
-def prepare(generator: nn.Module) -> nn.Module:
+def prepare(generator: nn.Module, precision: str = "float32") -> nn.Module:
     """The copy that tiles run: batch norm folded, channels_last, activations in place, the upsampler in its own tiles.
 
+    precision: "bfloat16" or "float16" computes most products so (see `halves.py`).
     A prepared network is returned as it is, so whoever enlarges many pictures prepares once.
     """
     if getattr(generator, "prepared", False):
@@ -125,6 +129,8 @@ def prepare(generator: nn.Module) -> nn.Module:
             _reuse_memory(part)
         elif isinstance(part, RRDBNet):
             _enlarge_in_tiles(part)
+    if precision != "float32":
+        halve(network, DTYPES[precision])
     network.prepared = True
     return network
 
@@ -184,7 +190,7 @@ def bytes_per_pixel(network: nn.Module) -> float:
     side, sizes = 16, []
 
     def note(layer, inputs, output):
-        sizes.append(inputs[0].nbytes + output.nbytes)
+        sizes.append(output.nbytes + (0 if output.data_ptr() == inputs[0].data_ptr() else inputs[0].nbytes))  # in place: one of the two
 
     inside = {part for layer in network.modules() if isinstance(layer, InnerTiles) for part in layer.layers.modules()}
     leaves = {part for part in network.modules() if isinstance(part, InnerTiles) or not any(part.children())}

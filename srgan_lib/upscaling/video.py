@@ -20,13 +20,16 @@ from .encoding import Encoder, light_of
 from .frames import BESIDE, Frames, is_oblique, matrix_of, turn, upright
 from .joining import join
 from .pictures import Upscaler
+from .pipeline import Ahead, Behind
 from .segments import Segments, part_of
 from .sinks import CONTAINERS, plan
 from .streams import best_video, end_of, open_film, origin_of, pyav, seconds_of
 from .tiles import BAR
+from .workload import faster_model
 
 OFTEN_OPAQUE = ("gif", "png", "apng")  # these decode to transparent formats whatever they hold
-LONG, MEASURED = 600, 5  # a video that takes longer (seconds) says so, once so many frames are done
+SOON, LONG, MEASURED = 60, 600, 5  # a video that takes longer (seconds) says so, once so many frames are done; a long one names a faster model
+WAITING = 2**28  # bytes of frames that may wait between two threads
 
 
 def upscale_video(source, target, generator="srresnet-x4", start: float | None = None, end: float | None = None,
@@ -96,19 +99,41 @@ class Job:
         self.encoder, first = Encoder(self.av, segments, self.crf, self.rate, self.base), self.state["frames"]
         if done:
             print(f"note: going on behind {first} frames that an earlier run has finished, at {done['moment']:.1f} s")
-        with self._bar(progress) as bar:
-            for frame, moment in [] if done.get("whole") else self._wanted(done):
-                self._take(frame, moment)
-                bar.update(self.look.size[0] * self.look.size[1] / 1e6)
-                if self.state["frames"] - first == MEASURED:
-                    self._say_how_long(time.monotonic() - self.began)
         if not done.get("whole"):
+            self._flow(done, first, progress)
             self.encoder.state |= {"broken": self.state["broken"] + self.frames.broken, "whole": True}
             self.encoder.finish(self._last_duration())
         if self.frames.beside:
             print(f"note: {self.name}: {', '.join(sorted({BESIDE[kind] for kind in self.frames.beside}))} cannot be kept")
         if not segments.infos:
             raise ImageError(f"{self.source}: no picture could be read{' between --start and --end' if self.start or self.end else ''}")
+
+    def _flow(self, done: dict, first: int, progress: bool | str) -> None:
+        """Frame after frame through the network, while the next ones are read and the last ones encoded in threads of their own."""
+        depth = max(1, min(4, WAITING // (12 * self.pixels * self.upscaler.scale**2)))
+        read, encoded = Ahead(self._read(done), depth), Behind(self._encode, depth)
+        try:
+            with self._bar(progress) as bar:
+                for item in read:
+                    encoded.put(*self._take(*item))
+                    bar.update(self.look.size[0] * self.look.size[1] / 1e6)
+                    if self.state["frames"] - first == MEASURED:
+                        self._say_how_long(time.monotonic() - self.began)
+            encoded.finish()
+        finally:
+            read.close()
+            encoded.close()
+
+    def _read(self, done: dict):
+        """(frame, second, display matrix, float32 RGB, alpha or None), made in the thread that decodes."""
+        for frame, moment in self._wanted(done):
+            yield frame, moment, matrix_of(frame), self.reader(frame), self.reader.alpha(frame) if has_alpha(frame) else None
+
+    def _encode(self, sr: np.ndarray, alpha: np.ndarray | None, times: tuple, look: Look, state: dict) -> None:
+        """One enlarged frame into the pieces, in the thread that encodes."""
+        picture = to_frame(self.av, resized(even(sr), look.size), look, alpha)
+        picture.time_base, picture.pts, picture.duration = times
+        self.encoder.put(picture, look, state)
 
     def _wanted(self, done: dict):
         """(frame, second) from --start, or behind the last finished frame, to --end."""
@@ -119,21 +144,19 @@ class Job:
                 return
             yield frame, moment
 
-    def _take(self, frame, moment: float) -> None:
-        matrix, rgb, alpha = matrix_of(frame), self.reader(frame), self.reader.alpha(frame) if has_alpha(frame) else None
+    def _take(self, frame, moment: float, matrix, rgb: np.ndarray, alpha: np.ndarray | None) -> tuple:
+        """One frame through the network -> what `_encode` takes."""
         height, width = (self.upscaler.scale * side for side in upright(rgb, matrix).shape[:2])
         if self.look is None:
             self.look = self._first(frame, matrix, (width + width % 2, height + height % 2), alpha)
         if alpha is not None and not self.look.alpha:
             rgb, alpha = 1 - alpha[..., None] * (1 - rgb), None  # on white
-        sr = even(enlarged_frame(self.upscaler, upright(rgb, matrix)))
+        sr = enlarged_frame(self.upscaler.for_depth(self.look.deep), upright(rgb, matrix))
         alpha = None if alpha is None else resized(upright(alpha, matrix)[..., None], self.look.size)[..., 0]
-        picture = to_frame(self.av, resized(sr, self.look.size), self.look, alpha)
-        picture.time_base = frame.time_base
-        picture.pts = max(frame.pts - round(self.shift / frame.time_base), self.state["last"] + 1)
-        picture.duration = frame.duration or round(1 / self.rate / frame.time_base)
-        self.state = self.state | {"source": frame.pts, "last": picture.pts, "moment": moment, "frames": self.state["frames"] + 1}
-        self.encoder.put(picture, self.look, self.state)
+        pts = max(frame.pts - round(self.shift / frame.time_base), self.state["last"] + 1)
+        times = frame.time_base, pts, frame.duration or round(1 / self.rate / frame.time_base)
+        self.state = self.state | {"source": frame.pts, "last": pts, "moment": moment, "frames": self.state["frames"] + 1}
+        return sr, alpha, times, self.look, self.state
 
     def _first(self, frame, matrix, size: tuple[int, int], alpha: np.ndarray | None) -> Look:
         """How the result looks, from the first frame; what it cannot be, is said."""
@@ -166,11 +189,12 @@ class Job:
         return max(held.duration, round(min(ends) / held.time_base) - held.pts)
 
     def _say_how_long(self, elapsed: float) -> None:
-        """A line for a video that takes more than ten minutes, once its pace is known."""
+        """A line for a video that takes more than a minute, once its pace is known."""
         until = min(self.seconds, self.end if self.end is not None else self.seconds)
         left = (until - self.state["moment"]) * float(self.rate) * elapsed / MEASURED
-        if left > LONG:
-            print(f"note: this will take about {spoken(left)}; when it is stopped, the same command goes on from there", flush=True)
+        if left > min(SOON, LONG):
+            faster = faster_model(self.upscaler) if left > LONG else ""
+            print(f"note: this will take about {spoken(left)}; when it is stopped, the same command goes on from there{faster}", flush=True)
 
     def _bar(self, progress: bool | str) -> tqdm:
         """A bar in output megapixels, from the length that the file states."""

@@ -1,11 +1,8 @@
 """Cards and publishing, against the loopback Hub: whole or not at all, bit for bit, without a secret or a path in it."""
 
 import json
-import subprocess
-import sys
 from dataclasses import asdict, replace
 
-import numpy as np
 import pytest
 import torch
 from samples import photograph

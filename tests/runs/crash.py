@@ -1,6 +1,7 @@
 """The crash test: the trainer is killed with SIGKILL again and again, and must lose nothing.
 
 python tests/runs/crash.py --kills 60            both stages, 60 kills each; exit code 1 when a weight differs
+python tests/runs/crash.py --precision bfloat16  the same in half precision
 
 The process imports everything once and forks a trainer for each attempt, so that a kill falls into training or into the
 writing of a checkpoint, not into the import of torch. Every run has a backup; between two kills its folder is sometimes thrown
@@ -27,7 +28,7 @@ import torch
 from srgan_lib.training import RunFolder
 from srgan_lib.data import ImageBank
 from srgan_lib.data import images
-from srgan_lib.models import load_generator
+from srgan_lib.models import PRECISIONS, load_generator
 from srgan_lib.training import TINY, train
 from srgan_lib.training.backup import step_of
 
@@ -35,9 +36,9 @@ torch.set_num_threads(1)
 warnings.simplefilter("ignore")  # D has lost, and so on: these networks are tiny
 
 
-def configs() -> dict:
+def configs(precision: str) -> dict:
     """Both stages, small, with a checkpoint at nearly every step."""
-    common = {"blocks": 1, "channels": 8, "batch": 2, "hr_size": 32, "steps": 40, "log_every": 2, "valid_every": 10, "checkpoint_every": 2}
+    common = {"precision": precision, "blocks": 1, "channels": 8, "batch": 2, "hr_size": 32, "steps": 40, "log_every": 2, "valid_every": 10, "checkpoint_every": 2}
     return {"srresnet": replace(TINY.srresnet, **common), "srgan": replace(TINY.srgan, **common, discriminator_head="pooled", discriminator_channels=8, content="mse")}
 
 
@@ -79,9 +80,9 @@ def attempt(config, bank, run: Path, seconds: float | None) -> int:
     return os.waitpid(child, 0)[1]
 
 
-def crash_test(stage: str, kills: int, folder: Path, bank: ImageBank, seed: int = 0) -> dict:
+def crash_test(stage: str, kills: int, folder: Path, bank: ImageBank, seed: int = 0, precision: str = "auto") -> dict:
     """Kill `kills` times at random instants, restarting from nothing whenever a run got to its end; compare weights."""
-    config, instants = configs()[stage], random.Random(seed)
+    config, instants = configs(precision)[stage], random.Random(seed)
     begun = time.monotonic()
     assert attempt(config, bank, folder / f"{stage}-whole", None) == 0, "the uninterrupted run failed"
     span, whole = time.monotonic() - begun, weights(folder / f"{stage}-whole")
@@ -104,7 +105,7 @@ def crash_test(stage: str, kills: int, folder: Path, bank: ImageBank, seed: int 
         same = all(torch.equal(value, resumed[network][name]) for network in whole for name, value in whole[network].items())
         different += not (same and exported(run) and not any(run.rglob(".*.part")))
         finished += 1
-    return {"stage": stage, "kills": done, "runs": finished, "killed_inside_a_write": torn, "fetched": fetched, "backups_that_fell": fallen, "different": different}
+    return {"stage": stage, "precision": precision, "kills": done, "runs": finished, "killed_inside_a_write": torn, "fetched": fetched, "backups_that_fell": fallen, "different": different}
 
 
 def main() -> int:
@@ -112,11 +113,12 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0, help="of the instants")
     parser.add_argument("--stage", choices=("srresnet", "srgan", "both"), default="both")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bank = ImageBank.build(images("sample", "train", 2), Path(folder) / "bank", progress=False)
         stages = ("srresnet", "srgan") if arguments.stage == "both" else (arguments.stage,)
-        results = [crash_test(stage, arguments.kills, Path(folder), bank, arguments.seed) for stage in stages]
+        results = [crash_test(stage, arguments.kills, Path(folder), bank, arguments.seed, arguments.precision) for stage in stages]
     for result in results:
         print(", ".join(f"{name} {value}" for name, value in result.items()))
     return int(any(result["different"] or result["backups_that_fell"] or result["kills"] < arguments.kills for result in results))
