@@ -27,11 +27,13 @@ from ..notes import collected
 from ..upscaling import Upscaler
 from ..upscaling.files import save
 from ..upscaling.tiles import seconds_per_pixel
-from .temporary import KEPT_SECONDS, sweep, temporary_folder  # noqa: F401
+from .temporary import KEPT_SECONDS, shortened, sweep, temporary_folder  # noqa: F401
+from .turns import Turns
 
 MOST_BYTES, MOST_PIXELS = 32 * 2**20, 6_000_000  # of an upload; at x4 the result has 96 megapixels
 MOST_SECONDS = 300   # of computing for one picture
-MOST_WAITING = 10    # requests in the queue; the next one is refused
+MOST_WAITING = 10    # for their turn to compute; the next one is refused
+MOST_DROPS = 100     # that wait to be decoded
 MOST_VISITORS = 50   # whose pictures are held in memory; the oldest is forgotten
 PREVIEW = 1600       # longest side in the slider; the download has every pixel
 POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"  # the browser may ask nobody but this server
@@ -49,12 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted; SIGTERM and SIGHUP are an orderly end, which deletes the temporary files."""
-    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {kind: signal.signal(kind, _end) for kind in kinds}
+    before = {getattr(signal, name): signal.signal(getattr(signal, name), _end) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)}
     try:
         launch(arguments.port, arguments.share, arguments.model)
     except Ended:
-        for kind in kinds:
+        for kind in before:
             signal.signal(kind, signal.SIG_IGN)
         shutil.rmtree(temporary_folder(), ignore_errors=True)
         sys.stdout.flush()
@@ -98,11 +99,22 @@ def launch(port: int | None = None, share: bool = False, models: Sequence[str] =
 
 def page(models: Sequence[str] = ()):
     """The page as gradio Blocks, not yet served. Raises CourseError where gradio is missing."""
-    gradio, folder, names = _gradio(), temporary_folder(), [*models, *shipped()]
+    gradio, folder, names, turns = _gradio(), temporary_folder(), [*models, *shipped()], Turns(MOST_WAITING)
 
-    def compute(dropped, model, progress=gradio.Progress()):
-        shown, result, text = enlarge(dropped, model, folder, progress)
+    def compute(dropped, model, request: gradio.Request, progress=gradio.Progress()):
+        def report(share):
+            turns.check(request.session_hash)
+            progress(share)
+
+        try:
+            with turns.turn(request.session_hash, lambda before: progress(0, desc=f"images before yours: {before}")):
+                shown, result, text = enlarge(dropped, model, folder, report)
+        except CourseError as error:
+            raise gradio.Error(str(error), print_exception=False) from None
         return shown, gradio.DownloadButton(value=result, interactive=bool(result)), text
+
+    def left(request: gradio.Request):
+        turns.leave(request.session_hash)
 
     with gradio.Blocks(title="Enlarge a picture", analytics_enabled=False) as blocks:
         gradio.Markdown(INTRODUCTION)
@@ -116,8 +128,9 @@ def page(models: Sequence[str] = ()):
         slider = gradio.ImageSlider(label="Bicubic on the left, the network on the right", interactive=False, elem_id="slider")
         download = gradio.DownloadButton("Download", interactive=False, elem_id="download")
         file.change(receive, file, [dropped, status], api_name="receive", concurrency_limit=2)
-        start.click(compute, [dropped, model], [slider, download, status], api_name="enlarge", concurrency_limit=1)
-    return blocks.queue(max_size=MOST_WAITING)
+        start.click(compute, [dropped, model], [slider, download, status], api_name="enlarge", concurrency_limit=None)  # `turns` limits it
+        blocks.unload(left)
+    return blocks.queue(max_size=MOST_DROPS)
 
 
 def receive(path: str | None) -> tuple[tuple[str, Picture] | None, str]:
@@ -157,15 +170,7 @@ def enlarge(dropped: tuple[str, Picture] | None, model: str, folder: Path, repor
     shown = str(own / "before.png"), str(own / "after.png")
     for preview, file in zip(previews(picture, image), shown):  # gradio would write equal pictures of two visitors into one file
         preview.save(file, compress_level=1)
-    text = f"{image.size[0]} x {image.size[1]} pixels with {model}, {time.monotonic() - began:.1f} s"
-    return shown, str(result), _paragraph(text, [*picture.notes, *notes])
-
-
-def shortened(name: str, ending: str) -> str:
-    """name + ending in at most 255 bytes, which every file system takes."""
-    while len(os.fsencode(name + ending)) > 255:
-        name = name[:-1]
-    return name + ending
+    return shown, str(result), _paragraph(f"{image.size[0]} x {image.size[1]} pixels with {model}, {time.monotonic() - began:.1f} s", [*picture.notes, *notes])
 
 
 class Watched(Upscaler):

@@ -53,3 +53,10 @@ def sweep(folder: Path, seconds: float) -> None:
                 path.rmdir() if path.is_dir() else path.unlink()
         except OSError:  # not empty, or gone already
             continue
+
+
+def shortened(name: str, ending: str) -> str:
+    """name + ending in at most 255 bytes, which every file system takes."""
+    while len(os.fsencode(name + ending)) > 255:
+        name = name[:-1]
+    return name + ending
