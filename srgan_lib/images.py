@@ -59,6 +59,8 @@ def _open(source, most_pixels: int, page: int) -> Picture:
         raise
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file") from None
+    except MemoryError:
+        raise ImageError(f"{name}: not enough memory to decode it") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: larger than the limit of {most_pixels / 1e6:.0f} megapixels") from None
     except Exception as error:  # decoders raise almost anything on hostile bytes

@@ -99,7 +99,8 @@ def launch(port: int | None = None, share: bool = False, models: Sequence[str] =
 
 def page(models: Sequence[str] = ()):
     """The page as gradio Blocks, not yet served. Raises CourseError where gradio is missing."""
-    gradio, folder, names, turns = _gradio(), temporary_folder(), [*models, *shipped()], Turns(MOST_WAITING)
+    folder, names, turns = temporary_folder(), [*models, *shipped()], Turns(MOST_WAITING)
+    gradio = _gradio()  # after the folder, which it reads the name of when it is imported
 
     def compute(dropped, model, request: gradio.Request, progress=gradio.Progress()):
         def report(share):
