@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     except Ended:
         for kind in before:
             signal.signal(kind, signal.SIG_IGN)
-        shutil.rmtree(temporary_folder(), ignore_errors=True)
+        for _ in range(20):  # threads that compute may put another file there meanwhile
+            shutil.rmtree(temporary_folder(), ignore_errors=True)
         sys.stdout.flush()
         os._exit(0)  # a thread that computes would be torn down under torch, which aborts the process
     finally:

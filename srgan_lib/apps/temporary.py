@@ -8,7 +8,7 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-from ..data.locks import hold, release
+from ..locks import hold, release
 
 KEPT_SECONDS = 600   # then a picture is forgotten and its result deleted
 PREFIX, DAY = "srgan-demo-", 86_400  # of the folders; seconds after which one is old where no lock can be had

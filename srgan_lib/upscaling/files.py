@@ -86,8 +86,7 @@ def upscale_files(inputs, output: str | None = None, generator="srresnet-x4", sc
                 print(f"{job[0]} -> {target} ({made[0]} x {made[1]}, {time.monotonic() - began:.1f} s)")
                 began, done = time.monotonic(), done + 1
         except (CourseError, OSError, MemoryError, RuntimeError) as error:
-            failed += 1
-            error = without_memory(error)
+            failed, error = failed + 1, without_memory(error)
             text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
             text += "; --max-megapixels raises it" if "larger than the limit" in text else ""
             print(f"srgan_lib: {text if str(job[0]) in text or job[0] == STREAM else f'{job[0]}: {text}'}", file=sys.stderr)
