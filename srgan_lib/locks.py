@@ -64,7 +64,9 @@ def atomic_write(path: str | Path, write) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     there = path.stat() if path.exists() else None
     if there and not stat.S_ISREG(there.st_mode) or str(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
-        with open(path, "wb") as file:
+        handle = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe that nobody reads is an error, and no wait for ever
+        os.set_blocking(handle, True)
+        with os.fdopen(handle, "wb") as file:
             return write(file)
     path = Path(os.path.realpath(path))
     for name in orphans(path.parent):

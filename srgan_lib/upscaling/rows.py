@@ -22,9 +22,10 @@ from .cutouts import filled
 from .listing import STREAM
 from .memory import free_memory
 from .pictures import _levels as levels_of
-from .tiles import each_tile, halo_of, largest_tile, split
+from .tiles import SMALLEST_TILE, each_tile, halo_of, largest_tile, split
 
 SHARE = 4             # a result of more than a quarter of the free memory is written by rows
+BAND_SHARE = 8        # a row of tiles takes no more than an eighth of it
 PIECE = 1 << 20       # bytes of rows that are filtered and packed at once
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of a PNG by its channels: PNG, third edition, 11.2.1
 ALPHA_MARGIN = 4      # rows of it that are enlarged besides: the cubic kernel reaches 2
@@ -74,7 +75,8 @@ def _each_band(upscaler, picture: Picture, write, tile: int | None, progress) ->
         colours = filled(colours, picture.alpha)
     lr = torch.from_numpy(colours if colours.ndim == 3 else colours[..., None]).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
     network = FromLevels(upscaler.networks[0], 255 if picture.deep is None else 65535)
-    tile = tile or largest_tile(network, halo_of(network))
+    rows = free_memory(torch.device("cpu")) // (BAND_SHARE * upscaler.scale**2 * colours.shape[1] * 4 * (1 if picture.deep is None else 2))
+    tile = tile or max(min(largest_tile(network, halo_of(network)), rows), SMALLEST_TILE)
     band = Band(upscaler, picture, tile, write)
     each_tile(lr, network, band.keep, tile, progress and (progress if isinstance(progress, str) else "upscaling"))
 

@@ -325,3 +325,36 @@ def test_who_has_left_waits_no_longer():
         with pytest.raises(CourseError, match="was closed"), line.turn("second"):
             pass
     assert not line.line
+
+
+# --- links that lead nowhere, numbers without end, devices that compute nothing ------------------------------------------
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links")
+@pytest.mark.parametrize("arguments", [["upscale", "loop"], ["upscale", "loop.png"], ["upscale", "a.png", "-o", "loop.png"],
+                                       ["train", "--data", "loop", "--run", "r"], ["train", "--data", "sample", "--run", "loop"],
+                                       ["train", "--data", "set", "--run", "r", "--valid", "loop"], ["train", "--data", "set", "--run", "r", "--backup", "loop"],
+                                       ["evaluate", "--model", "bicubic", "--data", "loop"], ["export", "loop"], ["publish", "loop", "a/b", "--dry-run"]])
+def test_a_link_to_itself_is_one_sentence_everywhere(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(save_photographs(tmp_path / "here", 1))
+    os.rename("00.png", "a.png")
+    save_photographs(tmp_path / "here" / "set", 1)
+    for name in ("loop", "loop.png"):
+        os.symlink(name, name)
+    refused(capsys, *arguments, *(SMALL if arguments[0] == "train" else []))
+
+
+@pytest.mark.parametrize("arguments", [["--max-megapixels", "inf"], ["--end", "inf"], ["--device", "meta"], ["--device", "hpu"]])
+def test_what_is_no_number_or_no_device_is_one_sentence(arguments, net, tmp_path, capsys):
+    save_photographs(tmp_path / "set", 1)
+    refused(capsys, "upscale", tmp_path / "set" / "00.png", "--model", net, *arguments)
+    assert os.listdir(tmp_path / "set") == ["00.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links")
+def test_a_folder_with_a_link_to_itself_is_done_and_a_file_named_twice_is_one(net, tmp_path):
+    folder = save_photographs(tmp_path / "set", 1)
+    (folder / "loop").symlink_to("loop")
+    assert main(["upscale", str(folder), "--model", str(net), "-o", str(tmp_path / "out")]) == 0
+    assert main(["upscale", str(folder / "00.png"), str(folder / "00.png"), "--model", str(net), "-o", str(tmp_path / "twice")]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".png"] == ["00-x4.png"]
+    assert [path.name for path in (tmp_path / "twice").iterdir() if path.suffix == ".png"] == ["00-x4.png"]
