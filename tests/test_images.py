@@ -369,3 +369,12 @@ def test_links_rights_and_pipes_stay_what_they_are(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(OSError):
         atomic_write(tmp_path / "loop" / "a.json", lambda file: file.write(b"x"))
+
+
+def test_memory_that_runs_out_is_not_called_a_broken_image(monkeypatch):
+    def short(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(images, "decode", short)
+    with pytest.raises(ImageError, match="not enough memory to decode it"):
+        open_picture(Image.new("RGB", (4, 4)))

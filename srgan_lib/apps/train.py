@@ -5,7 +5,6 @@ import difflib
 import os
 import sys
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 
 from tqdm import tqdm
 
