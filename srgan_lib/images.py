@@ -5,7 +5,6 @@ One contract holds everywhere: on disk and in the bank uint8 RGB (H, W, 3); in n
 
 import os
 import struct
-import tempfile
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from .formats.decoding import Picture, decode, decode_rare_tiff
 from .formats.known import SUFFIXES as SUFFIXES  # for those who look through folders and archives
 from .formats.known import opened
 from .formats.sixteen import DeepImage, write_tiff
+from .locks import atomic_write as atomic_write  # for everybody who writes a file
 from .notes import collected
 
 MAX_PIXELS = 80_000_000  # beyond this a picture is refused before it is decoded
@@ -59,6 +59,8 @@ def _open(source, most_pixels: int, page: int) -> Picture:
         raise
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file") from None
+    except MemoryError:
+        raise ImageError(f"{name}: not enough memory to decode it") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: larger than the limit of {most_pixels / 1e6:.0f} megapixels") from None
     except Exception as error:  # decoders raise almost anything on hostile bytes
@@ -98,23 +100,6 @@ def _from_array(array: np.ndarray) -> Picture:
     _check_size(array.shape[1::-1], "array", MAX_PIXELS)
     image = Image.fromarray(array.squeeze(2) if array.ndim == 3 and array.shape[2] == 1 else array)
     return decode(image, "array", image, 0)
-
-
-def atomic_write(path: str | Path, write) -> None:
-    """Call `write(file)` on a temporary file beside `path` and rename it there once it is whole and on the disk."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:20]}.", suffix=".part", dir=path.parent)  # short: a name may have 255 bytes
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def format_of(path: str | Path) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 LIBRARY = Path(__file__).parents[1] / "srgan_lib"
 FLOORS = (  # from the ground up; imports run down
-    {"errors", "notes"}, {"formats"}, {"images", "niqe"}, {"data", "losses"}, {"models"}, {"upscaling"}, {"inference", "metrics"}, {"training", "figures"},
+    {"errors", "locks", "notes"}, {"formats"}, {"images", "niqe"}, {"data", "losses"}, {"models"}, {"upscaling"}, {"inference", "metrics"}, {"training", "figures"},
     {"apps"}, {"grading"},
     {"__main__"},
 )

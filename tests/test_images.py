@@ -4,6 +4,8 @@ import errno
 import io
 import os
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 
@@ -14,9 +16,9 @@ from samples import photograph
 from PIL import Image
 from skimage.color import rgb2ycbcr
 
-from srgan_lib import images
+from srgan_lib import images, locks
 from srgan_lib.errors import CourseError, ImageError
-from srgan_lib.images import (crop_to_multiple, degrade, eight_bit, luma, mirror, open_picture, read_image, resize_bicubic, to_image,
+from srgan_lib.images import (atomic_write, crop_to_multiple, degrade, eight_bit, luma, mirror, open_picture, read_image, resize_bicubic, to_image,
                               to_tensor, write_image)
 
 # ---------------------------------------------------------------- MATLAB's imresize
@@ -310,3 +312,69 @@ def test_a_turned_tiff_is_the_same_from_a_path_and_from_bytes(tmp_path, mode):
     assert by_path.rgb.shape == (7, 5, 3) and np.array_equal(by_path.rgb, by_bytes.rgb)
     if mode != "I;16":
         assert np.array_equal(by_path.rgb[..., 0], np.rot90(levels, -1))
+
+
+# --- a file is whole, and where it was meant to be ---------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+from srgan_lib.images import atomic_write
+atomic_write(sys.argv[1], lambda file: (file.write(b"half"), file.flush(), os.kill(os.getpid(), signal.SIGKILL)))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a kill, and locks")
+def test_what_a_kill_has_left_of_a_file_is_removed_by_the_next_who_writes_it(tmp_path, subprocess_environment):
+    for name in ("a.png", "b.png"):
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)], env=subprocess_environment)
+    (tmp_path / ".holiday.part").write_text("another program's")
+    assert len(list(tmp_path.glob(".?.png.*.part"))) == 2
+    locks.orphans.cache_clear()
+    atomic_write(tmp_path / "a.png", lambda file: file.write(b"whole"))
+    assert sorted(path.name for path in tmp_path.iterdir() if ".b.png" not in path.name) == [".holiday.part", "a.png"]
+    assert len(list(tmp_path.glob(".b.png.*.part"))) == 1  # its own next run will
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks")
+def test_what_is_being_written_is_not_removed_by_another(tmp_path):
+    def write(file):
+        locks.orphans.cache_clear()
+        atomic_write(tmp_path / "a.png", lambda other: other.write(b"second"))
+        file.write(b"first")
+
+    atomic_write(tmp_path / "a.png", write)
+    assert (tmp_path / "a.png").read_bytes() == b"first" and os.listdir(tmp_path) == ["a.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links, rights and pipes")
+def test_links_rights_and_pipes_stay_what_they_are(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.json").write_text("old")
+    (tmp_path / "there" / "a.json").chmod(0o600)
+    (tmp_path / "link.json").symlink_to(tmp_path / "there" / "a.json")
+    atomic_write(tmp_path / "link.json", lambda file: file.write(b"new"))
+    assert (tmp_path / "link.json").is_symlink() and (tmp_path / "there" / "a.json").read_text() == "new"
+    assert (tmp_path / "there" / "a.json").stat().st_mode & 0o777 == 0o600
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    atomic_write(tmp_path / "pipe", lambda file: file.write(b"through"))
+    assert os.read(reader, 100) == b"through" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+    before = os.umask(0o077)
+    try:
+        atomic_write(tmp_path / "private.json", lambda file: file.write(b"mine"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "private.json").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(OSError):
+        atomic_write(tmp_path / "loop" / "a.json", lambda file: file.write(b"x"))
+
+
+def test_memory_that_runs_out_is_not_called_a_broken_image(monkeypatch):
+    def short(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(images, "decode", short)
+    with pytest.raises(ImageError, match="not enough memory to decode it"):
+        open_picture(Image.new("RGB", (4, 4)))

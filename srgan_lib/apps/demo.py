@@ -27,11 +27,13 @@ from ..upscaling.streams import is_video
 from ..upscaling.tiles import seconds_per_pixel
 from .layout import lay_out
 from .settings import BICUBIC, Settings, made, previews, zipped
-from .temporary import KEPT_SECONDS, sweep, temporary_folder  # noqa: F401
+from .temporary import KEPT_SECONDS, shortened, sweep, temporary_folder  # noqa: F401
+from .turns import Turns
 
 MOST_BYTES, MOST_PIXELS = 32 * 2**20, 6_000_000  # of an upload; at x4 the result has 96 megapixels
 MOST_SECONDS = 300   # of computing for one picture
-MOST_WAITING = 10    # requests in the queue; the next one is refused
+MOST_WAITING = 10    # for their turn to compute; the next one is refused
+MOST_DROPS = 100     # that wait to be decoded
 MOST_VISITORS = 50   # whose pictures are held in memory; the oldest is forgotten
 PREVIEW = 1600       # longest side in the slider; the download has every pixel
 POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"  # the browser may ask nobody but this server
@@ -54,14 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
         from .space import write_space
         print("\n".join(map(str, write_space(arguments.space))))
         return 0
-    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {kind: signal.signal(kind, _end) for kind in kinds}
+    before = {getattr(signal, name): signal.signal(getattr(signal, name), _end) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)}
     try:
         launch(arguments.port, arguments.share, arguments.model)
     except Ended:
-        for kind in kinds:
+        for kind in before:
             signal.signal(kind, signal.SIG_IGN)
-        shutil.rmtree(temporary_folder(), ignore_errors=True)
+        for _ in range(20):  # threads that compute may put another file there meanwhile
+            shutil.rmtree(temporary_folder(), ignore_errors=True)
         sys.stdout.flush()
         os._exit(0)  # a thread that computes would be torn down under torch, which aborts the process
     finally:
@@ -103,20 +105,38 @@ def launch(port: int | None = None, share: bool = False, models: Sequence[str] =
 
 def page(models: Sequence[str] = ()):
     """The page as gradio Blocks, not yet served. Raises CourseError where gradio is missing."""
-    gradio, folder, names = _gradio(), temporary_folder(), [*models, *shipped()]
+    folder, names, turns = temporary_folder(), [*models, *shipped()], Turns(MOST_WAITING)
+    gradio = _gradio()  # after the folder, which it reads the name of when it is imported
 
-    def compute(dropped, model, strength, scale, size, other, other_strength, progress=gradio.Progress()):
-        shown, result, text = enlarge(dropped, model, folder, progress, strength, scale, size, other, other_strength)
+    def turn(request, progress, work):
+        """Wait for this visitor's turn, then work with a report that stops when the page was closed."""
+        def report(share):
+            turns.check(request.session_hash)
+            progress(share)
+
+        try:
+            with turns.turn(request.session_hash, lambda before: progress(0, desc=f"images before yours: {before}")):
+                return work(report)
+        except CourseError as error:
+            raise gradio.Error(str(error), print_exception=False) from None
+
+    def compute(dropped, model, strength, scale, size, other, other_strength, request: gradio.Request, progress=gradio.Progress()):
+        chosen = strength, scale, size, other, other_strength
+        shown, result, text = turn(request, progress, lambda report: enlarge(dropped, model, folder, report, *chosen))
         return shown, gradio.DownloadButton(value=result, interactive=bool(result)), text
 
-    def compute_all(paths, model, strength, scale, size, progress=gradio.Progress()):
-        result, text = enlarge_all(paths, model, folder, progress, strength, scale, size)
+    def compute_all(paths, model, strength, scale, size, request: gradio.Request, progress=gradio.Progress()):
+        result, text = turn(request, progress, lambda report: enlarge_all(paths, model, folder, report, strength, scale, size))
         return gradio.DownloadButton(value=result, interactive=bool(result)), text
+
+    def left(request: gradio.Request):
+        turns.leave(request.session_hash)
 
     with gradio.Blocks(title="Enlarge a picture", analytics_enabled=False) as blocks:
         gradio.Markdown(INTRODUCTION)
         lay_out(gradio, names, names[0] if models else "srresnet-x4", receive, compute, compute_all)
-    return blocks.queue(max_size=MOST_WAITING)
+        blocks.unload(left)
+    return blocks.queue(max_size=MOST_DROPS)
 
 
 def receive(path: str | None) -> tuple[tuple[str, Picture] | None, str]:
@@ -170,13 +190,6 @@ def enlarge_all(paths, model: str, folder: Path, report: Callable[[float], objec
     except CourseError as error:
         return None, _paragraph(str(error))
     return result, _paragraph("finished" if result else "nothing was enlarged", said, "Each image")
-
-
-def shortened(name: str, ending: str) -> str:
-    """name + ending in at most 255 bytes, which every file system takes."""
-    while len(os.fsencode(name + ending)) > 255:
-        name = name[:-1]
-    return name + ending
 
 
 class Watched(Upscaler):

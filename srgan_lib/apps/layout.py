@@ -32,9 +32,10 @@ def lay_out(gradio, names: list[str], first: str, receive, compute, compute_all)
     chosen.model.change(first_strength, chosen.model, chosen.strength, api_name=False)
     chosen.other.change(lambda name: 1 if name == BICUBIC else first_strength(name), chosen.other, chosen.other_strength, api_name=False)
     how = [chosen.model, chosen.strength, chosen.scale, chosen.size]
-    one_at_a_time = {"concurrency_limit": 1, "concurrency_id": "computing"}
-    start.click(compute, [dropped, *how, chosen.other, chosen.other_strength], [slider, download, status], api_name="enlarge", **one_at_a_time)
-    several.start.click(compute_all, [several.files, *how], [several.download, several.status], api_name="enlarge_all", **one_at_a_time)
+    start.click(compute, [dropped, *how, chosen.other, chosen.other_strength], [slider, download, status], api_name="enlarge",
+                concurrency_limit=None)  # the page lets one compute at a time
+    several.start.click(compute_all, [several.files, *how], [several.download, several.status], api_name="enlarge_all",
+                        concurrency_limit=None)
 
 
 def choices(gradio, names: list[str], first: str) -> SimpleNamespace:

@@ -8,7 +8,7 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-from ..data.locks import hold, release
+from ..locks import hold, release
 
 KEPT_SECONDS = 600   # then a picture is forgotten and its result deleted
 PREFIX, DAY = "srgan-demo-", 86_400  # of the folders; seconds after which one is old where no lock can be had
@@ -53,3 +53,10 @@ def sweep(folder: Path, seconds: float) -> None:
                 path.rmdir() if path.is_dir() else path.unlink()
         except OSError:  # not empty, or gone already
             continue
+
+
+def shortened(name: str, ending: str) -> str:
+    """name + ending in at most 255 bytes, which every file system takes."""
+    while len(os.fsencode(name + ending)) > 255:
+        name = name[:-1]
+    return name + ending

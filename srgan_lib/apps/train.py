@@ -2,9 +2,9 @@
 
 import argparse
 import difflib
+import os
 import sys
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -78,7 +78,7 @@ def _validation(arguments, progress: bool):
     from ..data import DATASETS, open_bank
     own_split = arguments.data == "sample" or "valid" in getattr(DATASETS.get(arguments.data), "files", {})
     if arguments.valid:
-        if not own_split and Path(arguments.valid).resolve() == Path(arguments.data).resolve():
+        if not own_split and os.path.realpath(arguments.valid) == os.path.realpath(arguments.data):
             raise TrainingError(f"--valid {arguments.valid}: these are the training pictures; name others, or leave --valid out")
         return open_bank(arguments.valid, "valid", progress=progress)
     return open_bank(arguments.data, "valid", arguments.limit, progress) if own_split else None

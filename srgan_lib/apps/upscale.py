@@ -85,7 +85,7 @@ def _number(name: str, text: str | None, kind: type, least: float, most: float =
     """The value of an option, or None; ImageError unless it is a number between the limits."""
     try:
         value = None if text is None else kind(text)
-        if value is None or least <= value <= most:
+        if value is None or least <= value <= most and value != float("inf"):
             return value
     except ValueError:
         pass

@@ -16,7 +16,7 @@ from ..errors import DataError, ImageError
 from ..images import mirror, read_image, resize_levels
 from .colours import photometric
 from .degradation import REACH, damaged_patches
-from .locks import hold, release, sweep
+from ..locks import hold, release, sweep
 
 BLOCK, BLOCKS = 4096, 64  # bytes of a fingerprint's samples, and how many
 

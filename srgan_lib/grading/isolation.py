@@ -25,12 +25,12 @@ except ImportError:  # Windows, where there is nothing to fork either
 import torch
 
 from .session import session
-from .syscalls import forbid_namespaces
-from .walls import ANSWERS, COURSE, SCRATCH, build, check, drop_capabilities, libc
+from .syscalls import forbid_calls
+from .walls import ANSWERS, COURSE, SCRATCH, build, check, libc, right_to_read, set_capabilities
 
 MEMORY_BYTES = 2 << 30  # what a session may allocate beyond the preloaded libraries
 NEW_UTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NET = 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
-BE_REAPER, NO_NEW_PRIVILEGES = 36, 38
+BE_REAPER, NO_NEW_PRIVILEGES, KEEP_CAPABILITIES = 36, 38, 8
 
 
 def main(arguments: list[str]) -> None:
@@ -58,7 +58,7 @@ def preload(names: list[str]) -> None:
 def serve(control: socket.socket, settings: dict) -> None:
     """Announce the mode, then fork a keeper for every connection that arrives, until the judge closes the socket."""
     mode = "namespaces" if settings["walls"] and walls_stand(settings["probe"]) else "limits"
-    settings["memory"] = MEMORY_BYTES + _size_now()
+    settings["memory"], settings["kept"] = MEMORY_BYTES + _size_now(), right_to_read(mode == "namespaces")
     control.sendall(mode.encode())
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -140,31 +140,30 @@ def _enter(connection: Connection, home: str, walls: bool, uid: int, settings: d
     os.closerange(3, kept)
     os.closerange(kept + 1, 4096)
     os.environ.update(HOME=os.getcwd(), TMPDIR=os.getcwd())
-    if uid == 0 and (walls or all(_open_to_all(file) for file in (os.__file__, torch.__file__))):
-        _become_nobody(home, walls)
+    if uid == 0 and settings["kept"] is not None:
+        _become_nobody(home, walls, settings["kept"])
     check(libc().prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
     _limit(settings, 32 if walls or os.getuid() != uid else 64 + _tasks_of(uid))
-    if walls and uid:
-        drop_capabilities()
-    forbid_namespaces()
+    if not forbid_calls() or walls and uid:
+        set_capabilities(0)
 
 
-def _become_nobody(home: str, walls: bool) -> None:
-    """Root takes a user number of its own for each session, so that limits and file permissions apply to it."""
+def _become_nobody(home: str, walls: bool, kept: int) -> None:
+    """Root takes a user number of its own for each session, so that limits and file permissions apply to it.
+
+    kept: of root's capabilities, the one to read an installation that is root's alone (a folder of mode 0700), or 0.
+    """
     if not walls:
         os.chmod(home, 0o1777)
+    check(libc().prctl(KEEP_CAPABILITIES, int(kept > 0), 0, 0, 0))
     os.setgroups([])
     for number in (0x40000000 + int.from_bytes(os.urandom(3), "big"), 65534):
         try:
             os.setresgid(number, number, number)
-            return os.setresuid(number, number, number)
+            os.setresuid(number, number, number)
+            return set_capabilities(kept)
         except OSError:
             continue  # a container may have a short range of user numbers
-
-
-def _open_to_all(file: str) -> bool:
-    """Whether another user reaches the file; a Python under /root would lose its own library with its rights."""
-    return all(parent.stat().st_mode & 0o001 for parent in Path(file).resolve().parents)
 
 
 def _size_now() -> int:

@@ -9,6 +9,7 @@ COURSE = Path(__file__).resolve().parents[2]
 ANSWERS = ("srgan_lib/models/networks.py", "notebooks", "tests", ".git")  # what a session must not find
 SCRATCH = "/scratch"    # the only folder that a session can write to
 NEW_MOUNTS = 0x20000
+READ_ALL, READ_AND_WRITE_ALL = 1 << 2, 1 << 1  # CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE
 NO_SUID, NO_DEVICES, BIND, RECURSIVE, PRIVATE, DETACH = 2, 4, 0x1000, 0x4000, 0x40000, 2
 # System calls that the C library has no function for, or not everywhere.
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
@@ -52,9 +53,31 @@ def _show(path: str, target: str) -> None:
     _mount(path, target, None, BIND | RECURSIVE)
 
 
-def drop_capabilities() -> None:
-    header, empty = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-    check(libc().capset(header, empty))
+def right_to_read(walls: bool) -> int | None:
+    """Which of root's capabilities a session must keep to read the installation: 0 for none, since everybody may read it.
+
+    None: it is root's alone, and this root has no such capability to hand on. A Python made by `mktemp -d` or under
+    `umask 077` is of that kind, and so is one under /root where there are no walls to show it elsewhere.
+    """
+    if not any(_closed(folder, walls) for folder in {os.path.dirname(os.__file__), sys.prefix, *filter(os.path.isdir, sys.path)}):
+        return 0
+    had = next((line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapPrm")), "CapPrm: 0")
+    return next((kept for kept in (READ_ALL, READ_AND_WRITE_ALL) if int(had.split()[1], 16) & kept), None)
+
+
+def _closed(folder: str, walls: bool) -> bool:
+    """Whether others may not read a folder, what lies in it, or a folder on the way to it (inside what the walls show)."""
+    shown = _installation() if walls else [""]
+    way = [str(path) for path in (Path(folder), *Path(folder).parents) if any(str(path).startswith(root) for root in shown)]
+    inside = [entry.path for entry in os.scandir(folder)]
+    return any(os.stat(path).st_mode & needed != needed for path in [*way, *inside] if os.path.exists(path)
+               for needed in [0o005 if os.path.isdir(path) else 0o004])
+
+
+def set_capabilities(kept: int) -> None:
+    """Of all capabilities keep this one alone, a bit by its number; 0 keeps none."""
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)
+    check(libc().capset(header, sets))
 
 
 def libc():

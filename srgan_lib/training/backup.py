@@ -24,7 +24,7 @@ class Backup:
 
     def __init__(self, folder: str | Path, run: Path):
         self.folder, self.run = Path(folder), run
-        if self.folder.resolve() == run.resolve():
+        if os.path.realpath(self.folder) == os.path.realpath(run):
             raise TrainingError(f"--backup {folder}: is the folder of the run itself; name another one")
 
     def fetch(self) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from ..data.locks import hold, release
 from ..errors import TrainingError
 from ..images import atomic_write, write_image
+from ..locks import hold, release
 from .backup import FETCHING, Backup
 from .config import BEFORE
 

@@ -15,8 +15,10 @@ from ..images import format_of, open_picture
 from ..notes import note
 from .animations import becomes_video, for_ffmpeg, stays_animation, upscale_animation
 from .listing import STREAM, counted, jobs
+from .memory import without_memory
 from .pictures import SCALES, Upscaler, plan, shrunk_to, siblings
 from .records import is_done, key_of, remember
+from .rows import by_rows, write_by_rows
 from .saving import check_target, save
 from .video import upscale_video
 from .workload import Workload
@@ -83,8 +85,8 @@ def upscale_files(inputs, output: str | None = None, generator="srresnet-x4", sc
             for target, made in _one(*job[:2], upscalers, label, tile, options, start, end, most_pixels, keys.get(job)):
                 print(f"{job[0]} -> {target} ({made[0]} x {made[1]}, {time.monotonic() - began:.1f} s)")
                 began, done = time.monotonic(), done + 1
-        except (CourseError, OSError) as error:
-            failed += 1
+        except (CourseError, OSError, MemoryError, RuntimeError) as error:
+            failed, error = failed + 1, without_memory(error)
             text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
             text += "; --max-megapixels raises it" if "larger than the limit" in text else ""
             print(f"srgan_lib: {text if str(job[0]) in text or job[0] == STREAM else f'{job[0]}: {text}'}", file=sys.stderr)
@@ -184,6 +186,8 @@ def _written(picture, target: str, upscalers: Upscalers, label, tile, options: O
     check_target(target, final)
     if options.size and abs(final[0] / size[0] - final[1] / size[1]) > max(1 / size[0], 1 / size[1]):
         note(f"{size[0]} x {size[1]} pixels become {final[0]} x {final[1]}, which has another shape: the picture is stretched")
+    if wanted is None and by_rows(upscaler, picture, target):
+        return write_by_rows(upscaler, picture, target, tile, label, options.strip, key)
     image = shrunk_to(upscaler(picture, tile, label), final)
     save(image, target, options.quality, options.strip, key)
     return image.size

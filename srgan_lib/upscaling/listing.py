@@ -33,10 +33,11 @@ def jobs(inputs: list[str], output: str | None, tag: str, suffix: str = ".png", 
         return _checked([(inputs[0], output, False)])
     left_out = Counter() if left_out is None else left_out
     found = [pair for name in inputs for pair in _within(name, output, tag, left_out)]
+    found = list(dict.fromkeys(found))  # who names a file twice gets it once
     places = Counter(_place(*pair, tag, suffix) for pair in found)
     targets = {pair: _place(*pair, tag, suffix, places[_place(*pair, tag, suffix)] > 1) for pair in found}
-    written = {Path(target).resolve() for target in targets.values()}  # results of an earlier run are no inputs
-    return _checked([(source, target, several) for (source, _), target in targets.items() if Path(source).resolve() not in written])
+    written = {Path(os.path.realpath(target)) for target in targets.values()}  # results of an earlier run are no inputs
+    return _checked([(source, target, several) for (source, _), target in targets.items() if Path(os.path.realpath(source)) not in written])
 
 
 def _within(name: str, output: str | None, tag: str, left_out: Counter) -> list[tuple[str, str]]:
@@ -44,8 +45,9 @@ def _within(name: str, output: str | None, tag: str, left_out: Counter) -> list[
     path = Path(name)
     if not path.is_dir():
         return [(name, output or str(path.parent))]
-    out = Path(output) if output else path.resolve().with_name(f"{path.resolve().name}-{tag}")
-    earlier = out.resolve() if out.resolve() != path.resolve() else None  # results of an earlier run inside the folder
+    here = Path(os.path.realpath(path))
+    out = Path(output) if output else here.with_name(f"{here.name}-{tag}")
+    earlier = Path(os.path.realpath(out)) if Path(os.path.realpath(out)) != here else None  # results of an earlier run inside the folder
     files, reasons = sorted_out(path, lambda file: is_video(file) or is_picture(file), "picture or film", earlier)
     if not files:
         raise ImageError(f"{name}: no pictures or films in this folder{f' ({counted(reasons)})' if reasons else ''}")
@@ -62,10 +64,10 @@ def _place(source: str, folder: str, tag: str, suffix: str, shared: bool = False
 
 
 def _checked(listed: list[tuple[str, str, bool]]) -> list[tuple[str, str, bool]]:
-    sources = {Path(source).resolve() for source, _, _ in listed}
+    sources = {Path(os.path.realpath(source)) for source, _, _ in listed}
     seen: dict[Path, str] = {}
     for source, target, _ in listed:
-        place = Path(target).resolve()
+        place = Path(os.path.realpath(target))
         if place in sources:
             raise ImageError(f"{target}: is an input, which is never overwritten; name another output")
         if place in seen:

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import torch
 
+from ..errors import CourseError, ImageError
+
 UNKNOWN_FREE = 4 * 2**30  # bytes taken to be free where the system does not say
 ROOT = Path("/")  # tests put another one here
 GROUPS = {  # mount, limit, use, the line of memory.stat with what could be given back: of cgroups v2 and v1
     "": ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
-SIGNS = ("defaultcpuallocator", "not enough memory", "out of memory", "unable to allocate", "can't allocate")
+SIGNS = ("defaultcpuallocator", "not enough memory", "out of memory", "unable to allocate", "can't allocate",
+         "could not create a primitive", "could not create a memory")  # oneDNN 3's, when its own allocation fails
 
 
 def free_memory(device: torch.device) -> int:
@@ -34,6 +37,15 @@ def moved(crop: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda" and crop.device.type == "cpu":
         return crop.pin_memory().to(device, non_blocking=True)
     return crop.to(device)
+
+
+def without_memory(error: Exception) -> Exception:
+    """An error of any library that says that memory ran out, as an ImageError; errors of ours as they are; all others are raised."""
+    if isinstance(error, (CourseError, OSError)):
+        return error
+    if not out_of_memory(error):
+        raise error
+    return ImageError("not enough memory for this file; close other programs, or use a machine with more")
 
 
 def _available() -> int | None:

@@ -74,7 +74,8 @@ class Upscaler:
         colours = picture.rgb if picture.deep is None else picture.deep
         apart = picture.deep is not None and not (picture.grey and picture.alpha is None)  # 16 bits that Pillow cannot hold
         mode = "I;16" if picture.deep is not None and picture.grey else "L" if picture.grey else "RGB"
-        self._check_memory(height, width, height * width * (16 if apart else BYTES[mode] + (0 if picture.alpha is None else 5)))
+        between = prod(network.scale for network in self.networks[:-1])**2 / self.scale**2  # what one stage hands to the next, as floats
+        self._check_memory(height, width, height * width * ((16 if apart else BYTES[mode] + (0 if picture.alpha is None else 5)) + 12 * between))
         if picture.alpha is not None:
             colours = filled(colours, picture.alpha)
         lr = torch.from_numpy(colours if colours.ndim == 3 else colours[..., None].repeat(3, -1)).float().div_(65535 if mode == "I;16" or apart else 255)
@@ -211,9 +212,9 @@ def plan(scale: int, available: set[int]) -> tuple[int, ...]:
 def check_device(device) -> None:
     """Raise ImageError unless torch knows the device and this machine has it."""
     try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ImageError(f"device {device}: cannot be used here ({str(error).splitlines()[0][:100]}); want {' or '.join(devices())}") from None
+        torch.zeros(1, device=device).item()  # "meta" holds no numbers
+    except Exception as error:  # each kind of device fails in its own way
+        raise ImageError(f"device {device}: cannot be used here ({(str(error) or type(error).__name__).splitlines()[0][:100]}); want {' or '.join(devices())}") from None
 
 
 class Shrunk(nn.Module):

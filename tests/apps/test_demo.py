@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -220,6 +221,27 @@ def test_twenty_at_once_end_in_a_picture_or_a_sentence(served, model, tmp_path):
         answers = list(pool.map(one, range(20)))
     assert answers.count("done") >= 1 and {answer.split("!")[0] for answer in answers} <= {"done", "Queue is full"}, answers
     assert through(client_of(served), path, model)[0]
+
+
+def test_an_image_is_taken_while_the_line_of_computations_is_full(served, model, tmp_path, monkeypatch):
+    from gradio_client import handle_file
+    go, path = threading.Event(), uploaded(tmp_path, "a.png", photo_bytes())
+
+    def held(*_):
+        go.wait(60)
+        return None, None, "computed"
+
+    monkeypatch.setattr(demo, "enlarge", held)
+    waiting = [client_of(served).submit(model, api_name="/enlarge") for _ in range(demo.MOST_WAITING + 1)]
+    time.sleep(3)  # until all of them stand in the line
+    client = client_of(served)
+    try:
+        assert "40 pixels" in client.predict(handle_file(path), api_name="/receive")
+        with pytest.raises(Exception, match="Queue is full"):
+            client.predict(model, api_name="/enlarge")
+    finally:
+        go.set()
+    assert {job.result(60)[2] for job in waiting} == {"computed"}
 
 
 def test_only_offered_models_and_uploaded_files_are_taken(served, tmp_path):

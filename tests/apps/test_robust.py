@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from samples import save_photographs
 from srgan_lib.__main__ import main
 from srgan_lib.apps import export, publish, temporary
 from srgan_lib.apps.cards import gather, public_name
-from srgan_lib.errors import ImageError, ModelError, PublishError
+from srgan_lib.apps.turns import Turns
+from srgan_lib.errors import CourseError, ImageError, ModelError, PublishError
 from srgan_lib.models import SRResNet, load_generator
 from srgan_lib.models.published import from_published
 from srgan_lib.upscaling import enlarge, memory
@@ -289,3 +291,70 @@ def test_a_page_that_is_told_to_end_while_it_computes_ends_in_order(kind, tmp_pa
     time.sleep(0.3)
     page.send_signal(getattr(signal, kind))
     assert page.wait(60) == 0 and not list(tmp_path.glob("srgan-demo-*"))
+
+
+# --- the line before the network -------------------------------------------------------------------------------------
+
+def test_visitors_compute_in_their_order_and_one_too_many_is_refused():
+    line, order, entered, go = Turns(most=2), [], threading.Event(), threading.Event()
+
+    def visit(name):
+        with line.turn(name):
+            order.append(name)
+            entered.set()
+            go.wait(60)
+
+    visitors = [threading.Thread(target=visit, args=(name,)) for name in "abc"]
+    for waiting, visitor in enumerate(visitors, 1):
+        visitor.start()
+        while len(line.line) < waiting:
+            time.sleep(0.01)
+    assert entered.wait(60) and order == ["a"]
+    with pytest.raises(CourseError, match="Queue is full! 2 images are waiting"), line.turn("d"):
+        pass
+    go.set()
+    for visitor in visitors:
+        visitor.join(60)
+    assert order == ["a", "b", "c"] and not line.line
+
+
+def test_who_has_left_waits_no_longer():
+    line = Turns(most=5)
+    with line.turn("first"):
+        line.leave("second")
+        with pytest.raises(CourseError, match="was closed"), line.turn("second"):
+            pass
+    assert not line.line
+
+
+# --- links that lead nowhere, numbers without end, devices that compute nothing ------------------------------------------
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links")
+@pytest.mark.parametrize("arguments", [["upscale", "loop"], ["upscale", "loop.png"], ["upscale", "a.png", "-o", "loop.png"],
+                                       ["train", "--data", "loop", "--run", "r"], ["train", "--data", "sample", "--run", "loop"],
+                                       ["train", "--data", "set", "--run", "r", "--valid", "loop"], ["train", "--data", "set", "--run", "r", "--backup", "loop"],
+                                       ["evaluate", "--model", "bicubic", "--data", "loop"], ["export", "loop"], ["publish", "loop", "a/b", "--dry-run"]])
+def test_a_link_to_itself_is_one_sentence_everywhere(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(save_photographs(tmp_path / "here", 1))
+    os.rename("00.png", "a.png")
+    save_photographs(tmp_path / "here" / "set", 1)
+    for name in ("loop", "loop.png"):
+        os.symlink(name, name)
+    refused(capsys, *arguments, *(SMALL if arguments[0] == "train" else []))
+
+
+@pytest.mark.parametrize("arguments", [["--max-megapixels", "inf"], ["--end", "inf"], ["--device", "meta"], ["--device", "hpu"]])
+def test_what_is_no_number_or_no_device_is_one_sentence(arguments, net, tmp_path, capsys):
+    save_photographs(tmp_path / "set", 1)
+    refused(capsys, "upscale", tmp_path / "set" / "00.png", "--model", net, *arguments)
+    assert os.listdir(tmp_path / "set") == ["00.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links")
+def test_a_folder_with_a_link_to_itself_is_done_and_a_file_named_twice_is_one(net, tmp_path):
+    folder = save_photographs(tmp_path / "set", 1)
+    (folder / "loop").symlink_to("loop")
+    assert main(["upscale", str(folder), "--model", str(net), "-o", str(tmp_path / "out")]) == 0
+    assert main(["upscale", str(folder / "00.png"), str(folder / "00.png"), "--model", str(net), "-o", str(tmp_path / "twice")]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".png"] == ["00-x4.png"]
+    assert [path.name for path in (tmp_path / "twice").iterdir() if path.suffix == ".png"] == ["00-x4.png"]

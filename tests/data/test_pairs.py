@@ -209,7 +209,7 @@ def test_a_broken_bank_in_the_cache_is_built_anew(index, tmp_path, monkeypatch, 
 
 
 def test_what_a_killed_build_has_left_is_removed_and_a_living_one_is_not(tmp_path):
-    from srgan_lib.data.locks import hold, release
+    from srgan_lib.locks import hold, release
     (tmp_path / ".bank.1.part").write_bytes(b"half")
     (tmp_path / ".other.1.part").write_bytes(b"another bank's")
     held = hold(tmp_path / ".bank.2.part")
