@@ -14,6 +14,28 @@ class Block(nn.BatchNorm2d):
         Block.made += 1
 
 
+class Layered(nn.ModuleList):
+    """What tests hand to a content loss as `extractor`: a list of features, one for each of its stages, each made of the last."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        features = []
+        for stage in self:
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+class Bowl(nn.Module):
+    """A critic whose gradient is as long as the image is bright: half the weighted sum of the squares."""
+
+    def __init__(self, channels: int = 3):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.weight * x.square()).flatten(1).sum(1, keepdim=True) / 2
+
+
 # What tests hand to a training step: losses that are none of the exercises' own, and an optimizer without torch.optim,
 # whose first use imports the compiler, seconds for each process.
 
