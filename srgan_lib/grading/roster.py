@@ -59,7 +59,7 @@ def owner_in(roster: dict[str, Person], handed: Handed) -> str:
              lambda p: _spellings(p.name) & {_folded(text) for text in said},
              lambda p: p.email and p.email.split("@")[0].casefold() in {text.casefold() for text in said},
              lambda p: any(re.search(rf"(?<![0-9A-Za-z]){re.escape(p.id)}(?![0-9A-Za-z])", text, re.I) for text in said),
-             lambda p: len(_folded(p.name)) > 3 and any(_folded(p.name) in _folded(text) for text in said))
+             lambda p: len(_folded(p.name)) > 5 and any(spelling in _folded(text) for text in said for spelling in _spellings(p.name)))
     for rule in rules:
         fits = [person.id for person in roster.values() if rule(person)]
         if len(fits) == 1:

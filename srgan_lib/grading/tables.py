@@ -94,7 +94,7 @@ def _records(text: str, file: Path) -> list[tuple[list[str], str]]:
             buffer.append(line)
             yield line
     try:
-        for row in csv.reader(fed(), strict=True):
+        for row in csv.reader(fed()):
             found.append((row, "".join(buffer)))
             buffer.clear()
     except csv.Error:
