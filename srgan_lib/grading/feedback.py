@@ -54,12 +54,14 @@ def page(row: dict, name: str, sources: dict[str, str], hints: dict, mark: dict 
     """The page as text; whatever came out of the submission is escaped."""
     title = safe(row.get("name") or row.get("student") or name)
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title><style>{STYLE}</style>",
-             f"<h1>{title}: {row['points']:g} of {row['out_of']} points</h1>", *(f"<p class=by-hand>{safe(line)}</p>" for line in (total(row, mark) if mark else ()))]
+             f"<h1>{title}</h1><p>{row['points']:g} of {row['out_of']} points from the tests.</p>", *(f"<p class=by-hand>{safe(line)}</p>" for line in (total(row, mark) if mark else ()))]
     if row["error"]:
         parts.append(f"<p class=failed>{safe(row['error'])}</p>")
     if row["exercises"]:
+        changed = {name: f" ({change['points']:g} by hand)" for name, change in (mark["changes"] if mark else {}).items()}
         parts.append("<table><tr><th>exercise<th>points<th>of</tr>" + "".join(
-            f"<tr><td><a href='#{safe(e['name'])}'>{safe(e['name'])}</a><td>{e['points']:g}<td>{e['out_of']}</tr>" for e in row["exercises"]) + "</table>")
+            f"<tr><td><a href='#{safe(e['name'])}'>{safe(e['name'])}</a><td>{e['points']:g}{changed.get(e['name'], '')}<td>{e['out_of']}</tr>"
+            for e in row["exercises"]) + "</table>")
     return "\n".join([*parts, *(_exercise(e, row["seed"], sources.get(e["name"], ""), hints.get(e["name"], ())) for e in row["exercises"])]) + "\n</html>\n"
 
 
