@@ -64,12 +64,12 @@ def block(**changes) -> str:
 
 def generator(**changes) -> str:
     parts = {"block": "block(channels)", "norm": ", nn.BatchNorm2d(channels)", "out": "self.tail(x + self.body(x))",
-             "grow": "nn.Upsample(scale_factor=scale), nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU()"}
+             "grow": "nn.Upsample(scale_factor=scale, mode='bilinear'), nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU()"}
     return GENERATOR.format(**{**parts, **changes})
 
 
 def discriminator(**changes) -> str:
-    parts = {"normed": "number > 0", "slope": "0.2", "inputs": "before", "between": "nn.LeakyReLU(0.2)", "out": "self.head(self.features(image).mean((2, 3)))"}
+    parts = {"normed": "number > 0", "slope": "0.2", "inputs": "before", "between": "nn.LeakyReLU(0.2)", "out": "self.head(self.features(image).amax((2, 3)))"}
     return DISCRIMINATOR.format(**{**parts, **changes})
 
 
@@ -111,18 +111,19 @@ MISTAKES = [
     ("GroupBlock", "activation after the sum", "after the sum", block(out="self.act(x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x))))))")),
     ("GroupBlock", "groups written out", "written out as 2", block(first="nn.GroupNorm(2, channels)", second="nn.GroupNorm(2, channels)")),
     ("ResizeGenerator", "the lesson's pixel shuffle", "exercise 5's", generator(grow="nn.Conv2d(channels, channels * scale**2, 3, padding=1), nn.PixelShuffle(scale), nn.PReLU()")),
-    ("ResizeGenerator", "bilinear", "nearest neighbour", generator(grow="nn.Upsample(scale_factor=scale, mode='bilinear'), nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU()")),
-    ("ResizeGenerator", "convolution first", "comes before", generator(grow="nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU(), nn.Upsample(scale_factor=scale)")),
-    ("ResizeGenerator", "no PReLU in the upsampler", "PReLU is missing", generator(grow="nn.Upsample(scale_factor=scale), nn.Conv2d(channels, channels, 3, padding=1)")),
+    ("ResizeGenerator", "the lesson's nearest neighbour", "the lesson's", generator(grow="nn.Upsample(scale_factor=scale), nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU()")),
+    ("ResizeGenerator", "aligned corners", "align_corners", generator(grow="nn.Upsample(scale_factor=scale, mode='bilinear', align_corners=True), nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU()")),
+    ("ResizeGenerator", "convolution first", "comes before", generator(grow="nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU(), nn.Upsample(scale_factor=scale, mode='bilinear')")),
+    ("ResizeGenerator", "no PReLU in the upsampler", "PReLU is missing", generator(grow="nn.Upsample(scale_factor=scale, mode='bilinear'), nn.Conv2d(channels, channels, 3, padding=1)")),
     ("ResizeGenerator", "transposed convolution", "transposed", generator(grow="nn.ConvTranspose2d(channels, channels, scale, stride=scale), nn.PReLU()")),
     ("ResizeGenerator", "no long skip", "skip", generator(out="self.tail(self.body(x))")),
     ("ResizeGenerator", "no norm at the end of the body", "batch norm", generator(norm="")),
-    ("ResizeGenerator", "always three", "written out", generator(grow="nn.Upsample(scale_factor=3), nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU()")),
+    ("ResizeGenerator", "always three", "written out", generator(grow="nn.Upsample(scale_factor=3, mode='bilinear'), nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU()")),
     ("ResizeGenerator", "clamped", "clamp", generator(out="self.tail(x + self.body(x)).clamp(0, 1)")),
     ("PooledDiscriminator", "the lesson's flatten", "flattened", discriminator(inputs="before * 4", out="self.head(self.features(image).flatten(1))")),
-    ("PooledDiscriminator", "max pooling", "max pooling", discriminator(out="self.head(self.features(image).amax((2, 3)))")),
-    ("PooledDiscriminator", "sum for mean", "the mean", discriminator(out="self.head(self.features(image).sum((2, 3)))")),
-    ("PooledDiscriminator", "sigmoid", "sigmoid", discriminator(out="self.head(self.features(image).mean((2, 3))).sigmoid()")),
+    ("PooledDiscriminator", "the library's mean", "the library's", discriminator(out="self.head(self.features(image).mean((2, 3)))")),
+    ("PooledDiscriminator", "sum for maximum", "the sum", discriminator(out="self.head(self.features(image).sum((2, 3)))")),
+    ("PooledDiscriminator", "sigmoid", "sigmoid", discriminator(out="self.head(self.features(image).amax((2, 3))).sigmoid()")),
     ("PooledDiscriminator", "norm behind the first convolution", "first", discriminator(normed="True")),
     ("PooledDiscriminator", "LeakyReLU 0.01", "0.01", discriminator(slope="0.01", between="nn.LeakyReLU()")),
     ("PooledDiscriminator", "no activation between the dense layers", "between the dense", discriminator(between="nn.Identity()")),
@@ -166,7 +167,7 @@ class GroupBlock(nn.Module):
     def forward(self, x):
         return self.net(x) + x
 '''),
-    ("ResizeGenerator", "interpolate in forward, repeat_interleave in place of a layer", '''
+    ("ResizeGenerator", "interpolate in forward, functions in place of layers", '''
 class ResizeGenerator(nn.Module):
     def __init__(self, block, channels=64, blocks=16, scale=3):
         super().__init__()
@@ -179,7 +180,7 @@ class ResizeGenerator(nn.Module):
         head = y = self.prelu1(self.first(lr))
         for step in self.blocks:
             y = step(y)
-        y = (head + self.close(y)).repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+        y = F.interpolate(head + self.close(y), size=[self.scale * side for side in lr.shape[2:]], mode="bilinear", align_corners=False)
         return self.last(self.prelu2(self.smooth(y)))
 '''),
     ("PooledDiscriminator", "adaptive pooling, dense layers as 1x1 convolutions", '''
@@ -189,7 +190,7 @@ class PooledDiscriminator(nn.Module):
         c, parts = channels, [nn.Conv2d(3, channels, 3, 1, 1), nn.LeakyReLU(0.2)]
         for a, b, stride in ((c, c, 2), (c, 2 * c, 1), (2 * c, 2 * c, 2), (2 * c, 4 * c, 1), (4 * c, 4 * c, 2), (4 * c, 8 * c, 1), (8 * c, 8 * c, 2)):
             parts += [nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.LeakyReLU(0.2)]
-        self.net = nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Conv2d(8 * c, 1024, 1), nn.LeakyReLU(0.2), nn.Conv2d(1024, 1, 1), nn.Flatten())
+        self.net = nn.Sequential(*parts, nn.AdaptiveMaxPool2d(1), nn.Conv2d(8 * c, 1024, 1), nn.LeakyReLU(0.2), nn.Conv2d(1024, 1, 1), nn.Flatten())
     def forward(self, image):
         return self.net(image)
 '''),

@@ -121,9 +121,9 @@ def GroupBlock(trial: Trial) -> None:
     networks.contract(trial, built)
 
 
-def resized(l, y, c: int, scale: int, up=True, mode="nearest", early=False, twice=False, conv=True):
+def resized(l, y, c: int, scale: int, up=True, mode="bilinear", early=False, conv=True, corners=False):
     """The upsampler of exercise 17; the options are the usual mistakes."""
-    options = {} if mode == "nearest" else {"align_corners": False}
+    options = {} if mode == "nearest" else {"align_corners": corners}
     y = F.prelu(l.conv(y, c), l.fill(c if l.slopes else 1)) if early else y
     y = F.interpolate(y, scale_factor=scale, mode=mode, **options)
     y = l.conv(y, c) if conv and not early else y
@@ -143,8 +143,9 @@ def resize_mistakes(lr, c: int, blocks: int, scale: int) -> dict:
         return lambda l, _: make(l, grow=resized, **options)
     return {
         **known,
-        "=the upsampling is bilinear or bicubic; here it is the nearest neighbour": lambda l, _: Either(
-            [make(l, grow=partial(resized, mode=mode)) for mode in ("bilinear", "bicubic")]),
+        "=the upsampling is the nearest neighbour, nn.Upsample's default and the lesson's; here it is bilinear": grown(mode="nearest"),
+        "=the upsampling is bicubic; here it is bilinear": grown(mode="bicubic"),
+        "=the corners of both grids are aligned (align_corners=True); want the default, in which pixels are areas": grown(corners=True),
         "=the convolution comes before the upsampling; it comes after, where it can smooth the blocks": grown(early=True),
         "=PReLU is missing in the upsampler": but(up=False),
         "=the 3x3 convolution of the upsampler is missing": grown(conv=False),
@@ -167,8 +168,8 @@ def resize_mistakes(lr, c: int, blocks: int, scale: int) -> dict:
 
 @exercise(4, rungs=(0.4, 0.5, 0.3, 0.5, 0.8, 0.8, 0.4, 0.3), errors={**networks.PADDING, "(?<!list) is not a Module subclass": "`block` makes a network, so call it: block(channels)"}, hints=(
     "Take your generator of exercise 5 and change nothing but the upsampler.",
-    "nn.Upsample(scale_factor=scale) repeats each pixel; the 3x3 convolution behind it keeps the number of channels.",
-    "nn.Upsample(scale_factor=scale), nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU(), then the tail."))
+    "nn.Upsample(scale_factor=scale, mode='bilinear') enlarges; the 3x3 convolution behind it keeps the number of channels.",
+    "nn.Upsample(scale_factor=scale, mode='bilinear'), nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU(), then the tail."))
 def ResizeGenerator(trial: Trial) -> None:
     draw, c = trial.draw, trial.draw.integer(4, 7)
     plan = [("3", c, 2, 3, 1, (4, 4)), *(("3", c + 1, draw.integer(1, 2), 3, 2, sides) for sides in draw.odd_and_even(3, 6)[:2]),
@@ -198,7 +199,7 @@ def ResizeGenerator(trial: Trial) -> None:
 
 
 def pooled(x):
-    return x.mean((2, 3))
+    return x.amax((2, 3))
 
 
 def pool_mistakes(x, c: int) -> dict:
@@ -213,10 +214,10 @@ def pool_mistakes(x, c: int) -> dict:
         return lambda l, _: make(l, pool=pooled, **options)
     return {
         **known,
-        "=the largest value is taken (max pooling); here it is the mean over height and width": lambda l, _: make(l, pool=lambda y: y.amax((2, 3))),
-        "=the sum over height and width is taken; want the mean": lambda l, _: make(l, pool=lambda y: y.sum((2, 3))),
-        "=the mean is taken over the channels as well, or over one side only": lambda l, _: Either([make(l, pool=lambda y: y.mean(3).amax(2))]),
-        "the maps are flattened as in exercise 6, which fits one size only; take their mean over height and width first": lambda l, a:
+        "=the mean over height and width is taken, as in the library's pooled head; here it is the largest value": lambda l, _: make(l, pool=lambda y: y.mean((2, 3))),
+        "=the sum over height and width is taken; want the largest value": lambda l, _: make(l, pool=lambda y: y.sum((2, 3))),
+        "=the maximum runs over one side only, and the other is averaged": lambda l, _: Either([make(l, pool=lambda y: y.mean(3).amax(2)), make(l, pool=lambda y: y.mean(2).amax(2))]),
+        "the maps are flattened as in exercise 6, which fits one size only; take their maximum over height and width first": lambda l, a:
             any(shape[0] == 1024 and torch.Size(shape).numel() > 1024 * 8 * c for shape in a["shapes"] if len(shape) > 1),
         "=a sigmoid ends the network; return logits, the loss has the sigmoid": but(last=torch.sigmoid),
         "=the strides stand on the wrong layers: 1, 2, 1, 2, ..., so that the second of each pair shrinks": but(strides=(2, 1) * 4),
@@ -232,10 +233,10 @@ def pool_mistakes(x, c: int) -> dict:
 
 
 @exercise(3, rungs=(0.5, 0.7, 0.5, 0.6, 0.4, 0.3), errors={
-    "mat1 and mat2": "the dense layer gets a number of values that depends on the image's size: take the mean over height and width first",
+    "mat1 and mat2": "the dense layer gets a number of values that depends on the image's size: take the maximum over height and width first",
     r"expected input\[.*channels": "the number of channels is written out, or a layer gets another layer's number: it follows from `channels`"}, hints=(
     "The eight convolutions of exercise 6; only what follows them is new.",
-    "x.mean((2, 3)) or nn.AdaptiveAvgPool2d(1) and a flatten leave 8 * channels values, whatever the size.",
+    "x.amax((2, 3)) or nn.AdaptiveMaxPool2d(1) and a flatten leave 8 * channels values, whatever the size.",
     "nn.Linear(8 * channels, 1024), nn.LeakyReLU(0.2), nn.Linear(1024, 1), and no sigmoid."))
 def PooledDiscriminator(trial: Trial) -> None:
     draw, c, built = trial.draw, trial.draw.integer(2, 4), []
