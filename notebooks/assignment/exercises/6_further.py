@@ -100,7 +100,7 @@ def _mixed(l, x, groups: int) -> list:
     "conv, GroupNorm, PReLU, conv, GroupNorm in an nn.Sequential; forward returns x + self.body(x)."))
 def GroupBlock(trial: Trial) -> None:
     draw, built = trial.draw, []
-    (c, few), (other, many) = [((8, 4), (12, 6)), ((12, 3), (8, 4)), ((12, 6), (16, 4)), ((18, 9), (12, 3))][draw.integer(0, 3)]
+    (c, few), (other, many) = [((8, 2), (12, 6)), ((12, 3), (8, 4)), ((12, 6), (16, 4)), ((18, 9), (12, 3))][draw.integer(0, 3)]
     plan = [(1, c, few, (5, 5)), *((n, k, g, sides) for n, k, g, sides in zip((2, 3, 1), (c, other, other), (few, many, many), draw.odd_and_even(5, 8)))]
     for training in (False, True):
         for n, channels, groups, sides in plan:
