@@ -44,7 +44,8 @@ def solution_cells() -> list[str]:
 def place(base: list[str], answer: Answer) -> list[str]:
     """The notebook's cells with the answer where its exercise stands."""
     at = next(i for i, cell in enumerate(base) if re.search(rf"(?m)^(def|class) {answer.exercise}\b", cell))
-    return [*base[:at], *answer.cells, *base[at + 1:]]
+    constants = "\n".join(line for line in base[at].splitlines() if re.match(r"[A-Z]+ = ", line) and line.split()[0] not in "".join(answer.cells).split("def ")[0])
+    return [*base[:at], *filter(None, [constants]), *answer.cells, *base[at + 1:]]
 
 
 class InProcess:
