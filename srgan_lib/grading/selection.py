@@ -78,10 +78,10 @@ def _parse(source: str) -> tuple[ast.Module, str]:
 
 
 def _apart(node: ast.stmt) -> list[ast.stmt]:
-    """`import a, b` as two statements: a module that is not installed does not take the others along."""
+    """`import a, b` as two statements, so that a module that is not installed does not take the others along; the course's own library is left out."""
     if not isinstance(node, ast.Import):
         return [node]
-    return [ast.copy_location(ast.Import([alias]), node) for alias in node.names]
+    return [ast.copy_location(ast.Import([alias]), node) for alias in node.names if alias.name.split(".")[0] != "srgan_lib"]
 
 
 def _take(submission: Submission, cell: int, node: ast.stmt, lines: list[str]) -> None:
@@ -180,11 +180,11 @@ def _bound(node: ast.stmt) -> list[str]:
 
 
 def _piece(cell: int, node: ast.stmt, lines: list[str]) -> tuple[int, int, str]:
-    """(cell, line, source) of a statement with its decorators, without the course's own library."""
+    """(cell, line, source) of a statement with its decorators."""
     first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
     text = lines[first - 1:node.end_lineno]
     if isinstance(node, ast.Import):
-        return cell, first, "" if node.names[0].name.split(".")[0] == "srgan_lib" else ast.unparse(node)
+        return cell, first, ast.unparse(node)
     if isinstance(node, (ast.If, ast.Try)):
         return cell, first, ast.unparse(ast.fix_missing_locations(node))
     if len(text) == 1 or lines[node.end_lineno - 1][node.end_col_offset:].strip(" \t;").startswith(tuple("abcdefghijklmnopqrstuvwxyz")):
