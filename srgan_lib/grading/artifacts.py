@@ -35,7 +35,7 @@ class Artifact:
         """`row` with the generator's result as one more exercise."""
         points, text = self.score(self.files(row["notebook"])[0].parent)
         result = {"name": NAME, "points": points, "out_of": POINTS, "message": text, "passed": [] if text else [f"{self.threshold} dB above bicubic"]}
-        return {**row, "points": round(row["points"] + points, 2), "out_of": row["out_of"] + POINTS, "exercises": [*row["exercises"], result]}
+        return {**row, "points": round(row["points"] + points, 2), "out_of": row["out_of"] + POINTS, "full": row.get("full", row["out_of"]) + POINTS, "exercises": [*row["exercises"], result]}
 
     def score(self, folder: Path) -> tuple[float, str]:
         """(points, one sentence; empty for full points)."""

@@ -4,41 +4,59 @@ Everything in a folder is accounted for: what is not graded is listed with a rea
 unpacked into a folder of our own, and only what grading reads.
 """
 
-import csv
-import hashlib
-import json
 import re
 import stat
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .submission import MOST_BYTES, GradingError
+from .submission import GradingError
+from .unpack import unpack
 
-KINDS = (".ipynb", ".py")
-MOST_MEMBERS = 2000
-IGNORED = re.compile(r"(^|/)(\.ipynb_checkpoints|__MACOSX|\.git|\.DS_Store|__pycache__)(/|$)|/?\._")
-MOODLE = re.compile(r"^(?P<name>.+)_(?P<id>\d+)_assignsubmission_(file|onlinetext)_?$")
-CANVAS = re.compile(r"^(?P<name>[^_\W]+)_(?:LATE_)?(?P<id>\d+)_(?P<attempt>\d+)_(?P<file>.+)$")
+KINDS = re.compile(r"\.(ipynb|py)(\.(txt|json))?$", re.I)  # some browsers put .txt or .json behind the name
+OTHER_ARCHIVES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz")
+IGNORED = re.compile(r"(^|/)(\.ipynb_checkpoints|__MACOSX|\.git|__pycache__)/|(^|/)(\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini)$")
+# Moodle, "Download all submissions": NAME_NUMBER_assignsubmission_file_ as a folder, or in front of the file's own name.
+MOODLE = re.compile(r"^(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(file|onlinetext)_?(?P<file>.*)$")
+# Canvas, "Download Submissions": NAME_[LATE_]USER_FILE_original name.
+CANVAS = re.compile(r"^(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d+)_(?P<attempt>\d{3,})_(?P<file>.+)$")
+
+
+@dataclass
+class Handed:
+    """One file to grade. label: who, as far as the file says; names: what else may tell; source: where it came from.
+
+    moodle, canvas: the platform's number for the student; attempt: of several files, the larger is the later.
+    """
+
+    path: str
+    label: str
+    source: str
+    names: tuple[str, ...] = ()
+    moodle: str = ""
+    canvas: str = ""
+    late: bool = False
+    attempt: int = 0
+    parts: tuple[str, ...] = ()
 
 
 @dataclass
 class Collected:
-    """files: {path to grade: student}; refused: [(path, reason)]; late: students whose file says so."""
+    """files: {path to grade: Handed}; refused: [(what, reason)]."""
 
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Handed] = field(default_factory=dict)
     refused: list[tuple[str, str]] = field(default_factory=list)
-    late: set[str] = field(default_factory=set)
 
 
-def student_of(path: Path, root: Path) -> str:
-    """Who handed a file in: Moodle's folder, Canvas's file name, else the file's name (or its folder, for shared names)."""
-    for part in path.relative_to(root).parts[:-1] if path.is_relative_to(root) and path != root else ():
+def identify(path: str, parts: tuple[str, ...], source: str) -> Handed:
+    """Who handed a file in: Moodle's folder, Canvas's file name, else the file's own name."""
+    stem = KINDS.sub("", parts[-1])
+    for part in parts:
         if found := MOODLE.match(part):
-            return found["id"]
-    if found := CANVAS.match(path.name):
-        return found["id"]
-    return path.stem
+            names = () if found["name"].lower().startswith("participant") else (found["name"],)
+            return Handed(path, found["id"], source, names, moodle=found["id"], parts=parts)
+    if found := CANVAS.match(parts[-1]):
+        return Handed(path, found["id"], source, (found["name"],), canvas=found["id"], late=bool(found["late"]), attempt=int(found["attempt"]), parts=parts)
+    return Handed(path, stem, source, parts=parts)
 
 
 def collect(names, unpacked: Path | None = None) -> Collected:
@@ -49,28 +67,25 @@ def collect(names, unpacked: Path | None = None) -> Collected:
             before = len(found.files) + len(found.refused)
             for path in sorted(name.rglob("*")):
                 if not IGNORED.search(path.relative_to(name).as_posix()) and (path.is_symlink() or not path.is_dir()):
-                    _one(found, path, name, unpacked)
+                    _one(found, path, path.relative_to(name).parts, unpacked)
             if before == len(found.files) + len(found.refused):
                 raise GradingError(f"{name}: no notebooks in this folder")
         elif not name.exists():
             raise GradingError(f"{name}: no such file")
         else:
-            _one(found, name, name.parent, unpacked, named=True)
-    _same_student(found)
+            _one(found, name, name.parts[-2:], unpacked, named=True)
+    _folders(found)
     return found
 
 
-def _one(found: Collected, path: Path, root: Path, unpacked: Path | None, named: bool = False) -> None:
+def _one(found: Collected, path: Path, parts: tuple[str, ...], unpacked: Path | None, named: bool = False) -> None:
     """Take one file, or note why not."""
-    reason = _reason(path, named)
-    if reason:
+    if reason := _reason(path, named):
         found.refused.append((str(path), reason))
     elif path.suffix.lower() == ".zip":
-        _archive(found, path, root, unpacked)
-    elif path.suffix.lower() in KINDS or named:
-        found.files[str(path)] = student_of(path, root)
-        if "_LATE_" in path.name:
-            found.late.add(found.files[str(path)])
+        _archive(found, path, parts, unpacked)
+    elif KINDS.search(path.name) or named:
+        found.files[str(path)] = identify(str(path), parts, str(path))
     else:
         found.refused.append((str(path), f"is no notebook, script or archive ({path.suffix or 'no ending'})"))
 
@@ -84,89 +99,45 @@ def _reason(path: Path, named: bool) -> str:
         return f"cannot be read ({error.strerror})"
     if not stat.S_ISREG(mode):
         return "is no plain file (a pipe, a socket or a device)"
+    if path.suffix.lower() in OTHER_ARCHIVES:
+        return f"is an archive that is not unpacked ({path.suffix}); hand in the notebook, or a .zip"
     return ""
 
 
-def _archive(found: Collected, path: Path, root: Path, unpacked: Path | None) -> None:
-    """Unpack the notebooks and scripts of an archive, under names of ours, within limits."""
+def _archive(found: Collected, path: Path, parts: tuple[str, ...], unpacked: Path | None) -> None:
+    """One student's archive, or a platform's download of the whole class."""
     if unpacked is None:
         found.refused.append((str(path), "is an archive"))
         return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if not m.is_dir() and not IGNORED.search(m.filename)]
-            wanted = [m for m in members[:MOST_MEMBERS] if Path(m.filename).suffix.lower() in KINDS]
-            if not wanted:
-                found.refused.append((str(path), "holds no notebook or script"))
-            for member in wanted:
-                _member(found, archive, member, path, root, unpacked / hashlib.sha256(f"{path}/{member.filename}".encode("utf-8", "replace")).hexdigest()[:16])
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError) as error:
-        found.refused.append((str(path), f"is an archive that cannot be read ({type(error).__name__})"))
+    inside = unpack(path, unpacked, lambda name: bool(KINDS.search(name)), lambda name: bool(IGNORED.search(name)))
+    found.refused += inside.refused
+    whose = identify(str(path), parts[:-1] + (path.stem,), str(path))
+    for names, target in inside.files:
+        source = f"{path}: {'/'.join(names)}"
+        own = identify(str(target), (*parts[:-1], path.stem, *names), source)
+        if not (own.moodle or own.canvas) and not _is_class(inside.files):
+            own = Handed(str(target), whose.label, source, (*whose.names, own.label), whose.moodle, whose.canvas, whose.late, whose.attempt, whose.parts)
+        found.files[str(target)] = own
 
 
-def _member(found: Collected, archive, member, path: Path, root: Path, folder: Path) -> None:
-    label = f"{path}: {member.filename[:200]}"
-    if stat.S_ISLNK(member.external_attr >> 16):
-        return found.refused.append((label, "is a link"))
-    if member.file_size > MOST_BYTES:
-        return found.refused.append((label, f"is larger than {MOST_BYTES >> 20} MB"))
-    with archive.open(member) as source:
-        data = source.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        return found.refused.append((label, f"is larger than {MOST_BYTES >> 20} MB"))
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"submission{Path(member.filename).suffix.lower()}"
-    target.write_bytes(data)
-    owner = student_of(path, root)
-    found.files[str(target)] = owner if owner != path.stem or "_" not in owner else path.stem
-    return None
+def _is_class(files: list) -> bool:
+    """Whether an archive holds several folders, each with a notebook of the same name: a class, not one student."""
+    shared = [names[-1].lower() for names, _ in files if len(names) > 1 and names[-1].lower().endswith(".ipynb")]
+    return len(shared) > len(set(shared))
 
 
-def _same_student(found: Collected) -> None:
-    """Of several files of one student: the notebook before the script, then the latest attempt; the rest is listed."""
-    by_student: dict[str, list[str]] = {}
-    for path, student in found.files.items():
-        by_student.setdefault(student, []).append(path)
-    for student, paths in by_student.items():
-        kinds = {Path(path).suffix.lower() for path in paths}
-        moodle_or_canvas = student.isdigit() and len(paths) > 1
-        if len(paths) > 1 and (moodle_or_canvas or kinds == set(KINDS)):
-            paths.sort(key=lambda path: (Path(path).suffix.lower() == ".ipynb", [int(n) for n in re.findall(r"\d+", Path(path).name)][-3:], path))
-            for path in paths[:-1]:
-                found.refused.append((path, f"another file of {student} is graded: {Path(paths[-1]).name}"))
-                del found.files[path]
-
-
-def read_roster(file: Path) -> dict[str, str]:
-    """{student id: name} of a CSV with the columns id and name (or email, user, student id, full name).
-
-    Raises GradingError for a file without them.
-    """
-    try:
-        rows = list(csv.DictReader(file.read_text("utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise GradingError(f"{file}: cannot be read as a roster ({error})") from None
-    heads = {str(head).strip().lower(): head for head in (rows[0] if rows else {})}
-    key = next((heads[h] for h in ("id", "student id", "student", "sid", "sis user id", "user", "username", "email") if h in heads), None)
-    name = next((heads[h] for h in ("name", "full name", "student name") if h in heads), key)
-    if key is None:
-        raise GradingError(f"{file}: a roster has the columns id and name, with a line of headings")
-    return {str(row[key]).strip(): str(row[name] or "").strip() for row in rows if row[key]}
-
-
-def owner_in(roster: dict[str, str], student: str) -> str:
-    """The roster's id for what a file is called: the id itself, or a name that begins or ends with it."""
-    if student in roster:
-        return student
-    plain = {re.sub(r"\W+", "", name).casefold(): key for key, name in roster.items()}
-    folded = re.sub(r"\W+", "", student).casefold()
-    return plain.get(folded) or next((key for key in roster if re.search(rf"(?<![0-9A-Za-z]){re.escape(key)}(?![0-9A-Za-z])", student)), student)
-
-
-def listing(found: Collected, roster: dict[str, str]) -> str:
-    """What is not graded and who is missing, a line each."""
-    lines = [f"not graded: {path} {reason}" for path, reason in found.refused]
-    here = {owner_in(roster, student) for student in found.files.values()}
-    lines += [f"nothing from: {key} {name}" for key, name in roster.items() if key not in here]
-    lines += [f"not in the roster: {student}" for student in sorted(here) if roster and student not in roster]
-    return json.dumps("\n".join(lines), ensure_ascii=False)[1:-1].replace("\\n", "\n").replace('\\"', '"')
+def _folders(found: Collected) -> None:
+    """Files of the same name in several folders are named after these, where no platform has named them."""
+    shared: dict[str, list[Handed]] = {}
+    for handed in found.files.values():
+        if not handed.moodle and not handed.canvas:
+            shared.setdefault(handed.label, []).append(handed)
+    for label, same in shared.items():
+        folders = {handed.parts[:-1] for handed in same}
+        if len(folders) < 2:
+            continue
+        depth = next((i for i in range(max(map(len, folders))) if len({folder[i:i + 1] for folder in folders}) > 1), 0)
+        alone = all(sum(other.parts[:-1] == folder for other in found.files.values()) == 1 for folder in folders)
+        for handed in same:
+            folder = "/".join(handed.parts[depth:-1])
+            handed.label, handed.names = (folder if alone and folder else f"{folder}/{label}".strip("/")), (*handed.names, *handed.parts[depth:-1], label)

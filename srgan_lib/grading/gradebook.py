@@ -1,96 +1,110 @@
-"""From results to marks: points changed by hand, late days, and the tables that gradebooks import.
+"""From results to marks, and the tables that gradebooks import."""
 
-overrides.csv has the columns student, exercise, points, remark. An exercise's points replace the graded ones; the
-exercises `explain_psnr` and `explain_use` hold the hand-marked answers; `late_days` holds days in place of points, and the
-row `*, late_rule, P` takes P percent of the mark a day.
-"""
-
-import csv
 import hashlib
-import io
 from pathlib import Path
 
-from ..images import atomic_write
-from .reports import _harmless, names
-from .submission import GradingError
+from .overrides import EXPLAIN, RULES, of
+from .roster import Person
+from .tables import write_table
 
-EXPLAIN = {"explain_psnr": 4, "explain_use": 4}
-FULL = 80
-
-
-def read_overrides(file: Path | None) -> list[dict]:
-    """The rows of overrides.csv. Raises GradingError for a wrong column, a mark that is no number, an unknown exercise."""
-    if file is None:
-        return []
-    try:
-        rows = list(csv.DictReader(io.StringIO(file.read_text("utf-8-sig"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise GradingError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    for number, row in enumerate(rows, 2):
-        if not {"student", "exercise", "points", "remark"} <= set(row):
-            raise GradingError(f"{file}: wants the columns student, exercise, points, remark")
-        try:
-            row["points"] = float(row["points"])
-        except (TypeError, ValueError):
-            raise GradingError(f"{file}, line {number}: {row['points']!r} is no number of points") from None
-        if not 0 <= row["points"] < 1e4:
-            raise GradingError(f"{file}, line {number}: points run from 0")
-    return rows
+TITLE = "SRGAN assignment"
 
 
-def marks(rows: list[dict], overrides: list[dict]) -> list[dict]:
-    """Results with points changed by hand -> [{student, points, out_of, percent, exercises, remarks, error}].
+def marks(rows: list[dict], overrides: list[dict], roster: dict[str, Person] | None = None) -> list[dict]:
+    """Results with points changed by hand -> [{student, name, points, out_of, percent, exercises, changes, error, ...}].
 
-    Raises GradingError for a student or an exercise in `overrides` that is not there.
+    Whoever stands in the roster and handed in nothing has a line too, with percent None unless points were given by hand.
     """
-    students = dict(zip((row.get("student") or name for row, name in zip(rows, names(rows))), rows))
-    known = {e["name"] for row in rows for e in row["exercises"]} | set(EXPLAIN) | {"late_days", "late_rule"}
-    for change in overrides:
-        if change["exercise"] not in known:
-            raise GradingError(f"overrides: {change['exercise']} is not an exercise")
-        if change["student"] not in students and change["student"] != "*":
-            raise GradingError(f"overrides: nobody is called {change['student']}")
     explained = any(change["exercise"] in EXPLAIN for change in overrides)
-    rule = next((change["points"] for change in overrides if change["exercise"] == "late_rule"), 0.0)
-    return [_mark(student, row, [c for c in overrides if c["student"] == student], explained, rule) for student, row in students.items()]
+    table = [mark(row, overrides, explained) for row in rows]
+    here, full = {m["student"] for m in table}, max((row["out_of"] for row in rows), default=0)
+    for person in (roster or {}).values():
+        if person.id not in here:
+            empty = {"student": person.id, "name": person.name, "points": 0, "out_of": full, "full": max(map(full_mark, rows), default=0), "exercises": [], "error": "nothing handed in"}
+            made = mark(empty, [c for c in overrides if c["student"] == person.id or c["exercise"] in RULES], explained)
+            table.append(made if made["points"] else {**made, "points": None, "percent": None})
+    return table
 
 
-def _mark(student: str, row: dict, changes: list[dict], explained: bool, rule: float) -> dict:
-    points = {e["name"]: e["points"] for e in row["exercises"]}
-    points |= dict.fromkeys(EXPLAIN, 0) if explained else {}
-    points |= {c["exercise"]: c["points"] for c in changes if c["exercise"] not in ("late_days", "late_rule")}
-    days = sum(c["points"] for c in changes if c["exercise"] == "late_days")
-    full = FULL + (sum(EXPLAIN.values()) if explained else 0) + sum(e["out_of"] for e in row["exercises"] if e["name"] == "trained generator")
-    earned = sum(points.values())
-    percent = min(100.0, 100 * earned / full) * max(0.0, 1 - rule * days / 100)
-    remarks = [f"{c['exercise']}: {c['remark']}" for c in changes if c["remark"]]
-    return {"student": student, "name": row.get("name", ""), "points": round(earned, 2), "out_of": full, "percent": round(percent, 2), "late_days": days,
-            "exercises": points, "remarks": "; ".join(remarks), "error": row["error"] or ""}
+def sorted_marks(table: list[dict], roster: dict[str, Person] | None = None) -> list[dict]:
+    """In the order of the roster, then by id, however the grading happened to end."""
+    order = {student: number for number, student in enumerate(roster or {})}
+    return sorted(table, key=lambda m: (order.get(m["student"], len(order)), m["student"]))
 
 
-def write_gradebook(table: list[dict], folder: Path, assignment: str = "SRGAN assignment") -> None:
+def full_mark(row: dict) -> float:
+    """The points that are 100 percent: without those of the bonus."""
+    return row.get("full", row["out_of"])
+
+
+def mark(row: dict, overrides: list[dict], explained: bool = False) -> dict:
+    """One result's mark. Percent is cut at 100 before the late days take their share."""
+    student = row.get("student") or Path(row["notebook"]).stem
+    changes = of(student, overrides)
+    points = {e["name"]: e["points"] for e in row["exercises"]} | (dict.fromkeys(EXPLAIN, 0) if explained else {})
+    points |= {name: change["points"] for name, change in changes.items() if name not in RULES}
+    days, rule = (changes[name]["points"] if name in changes else 0.0 for name in RULES)
+    full = full_mark(row) + (sum(EXPLAIN.values()) if explained else 0)
+    earned, lost = sum(points.values()), min(100.0, rule * days)
+    return {"student": student, "name": row.get("name", ""), "points": round(earned, 2), "out_of": full, "percent": round(min(100.0, 100 * earned / (full or 1)) * (1 - lost / 100), 2),
+            "late_days": days, "late_lost": lost, "exercises": points, "changes": changes, "moodle": row.get("moodle", ""), "canvas": row.get("canvas", ""),
+            "remarks": "; ".join(f"{name}: {c['remark']}" for name, c in changes.items() if c["remark"] and (name != "late_rule" or days)), "error": row["error"] or ""}
+
+
+def write_gradebook(table: list[dict], folder: Path, roster: dict[str, Person] | None = None) -> None:
     """Write gradebook.csv, canvas.csv and moodle.csv into a folder."""
-    exercises = list(dict.fromkeys(name for mark in table for name in mark["exercises"]))
-    rows = [[m["student"], m["name"], m["points"], m["out_of"], m["percent"], m["late_days"], *(m["exercises"].get(e, 0) for e in exercises),
-             m["remarks"], m["error"]] for m in table]
-    _table(folder / "gradebook.csv", ["student", "name", "points", "out_of", "percentage", "late_days", *exercises, "remarks", "error"], rows)
-    # Canvas, "Import grades": Student, ID, SIS User ID, SIS Login ID, Section, then one column an assignment; a row "Points Possible" comes first.
-    head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]
-    _table(folder / "canvas.csv", head, [["    Points Possible", "", "", "", "", 100], *(
-        [m["name"] or m["student"], m["student"], "", "", "", m["percent"]] for m in table)])
-    # Moodle, grades, import, CSV: any headings, mapped on import; the identifier may be the ID number.
-    _table(folder / "moodle.csv", ["Identifier", "Full name", "Grade", "Maximum grade", "Feedback comments"], [
-        [m["student"], m["name"], m["percent"], 100, m["remarks"] or m["error"]] for m in table])
+    people = roster or {}
+    table = sorted_marks(table, people)
+    write_plain(table, folder)
+    write_table(folder / "canvas.csv", canvas(table, people))
+    write_table(folder / "moodle.csv", moodle(table, people))
 
 
-def _table(file: Path, head: list[str], rows: list[list]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows([[_harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows])
-    atomic_write(file, lambda out: out.write(text.getvalue().encode("utf-8", "replace")))
+def write_plain(table: list[dict], folder: Path) -> None:
+    """gradebook.csv: a line for each student, with everything."""
+    exercises = list(dict.fromkeys(name for m in table for name in m["exercises"]))
+    head = ["student", "name", "points", "out_of", "percentage", "late_days", *exercises, "remarks", "error"]
+    write_table(folder / "gradebook.csv", [head, *(
+        [m["student"], m["name"], _cell(m["points"]), _cell(m["out_of"]), _cell(m["percent"]), _cell(m["late_days"]), *(_cell(m["exercises"].get(e)) for e in exercises),
+         m["remarks"], m["error"]] for m in table)])
+
+
+def _cell(number) -> str:
+    return "" if number is None else f"{number:g}"
+
+
+def canvas(table: list[dict], people: dict[str, Person]) -> list[list]:
+    """What Canvas's Gradebook imports (gradebook_importer.rb): Student, ID, SIS User ID, SIS Login ID, Section, then the assignment.
+
+    ID is Canvas's own number and goes before the other two, so anything else stands under SIS User ID or SIS Login ID.
+    An empty cell changes nothing there.
+    """
+    lines = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", TITLE], ["    Points Possible", "", "", "", "", 100]]
+    for m in table:
+        columns = people[m["student"]].columns if m["student"] in people else {}
+        if "sis user id" in columns or "sis login id" in columns:  # the roster is Canvas's own export
+            known = [columns.get(head, "") for head in ("id", "sis user id", "sis login id", "section")]
+        else:
+            foreign = m["student"] if m["student"] != m["canvas"] else ""
+            known = [m["canvas"], "" if "@" in foreign else foreign, foreign if "@" in foreign else "", ""]
+        lines.append([m["name"] or m["student"], *known, _cell(m["percent"])])
+    return lines
+
+
+def moodle(table: list[dict], people: dict[str, Person]) -> list[list]:
+    """Moodle's grading worksheet (mod/assign/feedback/offline/importgradeslib.php), which wants Identifier, Grade and Last modified (grade).
+
+    Identifier is "Participant" and the number in the names of the files. The general import of grades maps ID number.
+    """
+    lines = [["Identifier", "Full name", "ID number", "Email address", "Grade", "Maximum grade", "Last modified (grade)", "Feedback comments"]]
+    for m in table:
+        person = people.get(m["student"])
+        written = person.columns.get("identifier", "") if person else ""
+        lines.append([written or (f"Participant {m['moodle']}" if m["moodle"] else ""), m["name"], m["student"] if m["student"] != m["moodle"] else "",
+                      person.email if person else "", _cell(m["percent"]), "100.00", "-", m["remarks"] or m["error"]])
+    return lines
 
 
 def anonymous(student: str, salt: str) -> str:
     """A stable name that says nothing: the same for the same student and salt."""
-    return "student-" + hashlib.sha256(f"{salt}/{student}".encode()).hexdigest()[:10]
+    return "student-" + hashlib.sha256(f"{salt}/{student}".encode("utf-8", "replace")).hexdigest()[:10]

@@ -7,6 +7,7 @@ files in /autograder/submission, and reads /autograder/results/results.json.
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 from .server import COURSE
@@ -28,8 +29,14 @@ cd "$ROOT/source" && exec "$PYTHON" -m srgan_lib.grading.gradescope "$ROOT/submi
 """
 
 
-def write_autograder(folder: Path) -> None:
-    """Write the autograder into a new or empty folder. Raises GradingError for one that holds something."""
+def write_autograder(folder: Path) -> Path:
+    """Write the autograder into a new or empty folder, and the archive to upload beside it -> the archive.
+
+    Raises GradingError for a folder that holds something, or an archive that is there.
+    """
+    archive = folder.with_name(folder.name + ".zip")
+    if archive.exists():
+        raise GradingError(f"{archive}: exists; name another folder, or delete it")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise GradingError(f"{folder}: exists and is not empty; name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,14 +48,32 @@ def write_autograder(folder: Path) -> None:
     for name, text in (("setup.sh", SETUP), ("run_autograder", RUN)):
         (folder / name).write_text(text, "utf-8")
         (folder / name).chmod(0o755)
+    _zip(folder, archive)
+    return archive
+
+
+def _zip(folder: Path, archive: Path) -> None:
+    """The folder's files at the top of an archive, with their rights, as Gradescope wants them."""
+    from ..images import atomic_write
+
+    def write(out) -> None:
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+            for path in sorted(folder.rglob("*")):
+                if path.is_file():
+                    packed.write(path, path.relative_to(folder).as_posix())
+    atomic_write(archive, write)
 
 
 def results(row: dict) -> dict:
     """Gradescope's results.json: one entry an exercise, with a message that the student sees."""
-    seed = row["seed"]
-    tests = [{"name": e["name"], "score": e["points"], "max_score": e["out_of"], "visibility": "visible", "status": "failed" if e["message"] else "passed",
-              "output": "\n".join([*(f"passed: {label}" for label in e["passed"]), *([f"failed: {e['message']}", f"In your notebook: check({e['name']}, seed={seed})"]
-                                                                                if e["message"] else [])])} for e in row["exercises"]]
+    from .judge import load_exercises
+    hints, seed = {name: exercise.hints for name, exercise in load_exercises().items()}, row["seed"]
+
+    def words(e: dict) -> str:
+        failed = [f"failed: {e['message']}", f"hint: {next(iter(hints.get(e['name'], [''])))}", f"In your notebook: check({e['name']}, seed={seed})"]
+        return "\n".join([*(f"passed: {label}" for label in e["passed"]), *(failed if e["message"] else [])])
+    tests = [{"name": e["name"], "number": str(number), "score": e["points"], "max_score": e["out_of"], "visibility": "visible",
+              "status": "failed" if e["message"] else "passed", "output": words(e)} for number, e in enumerate(row["exercises"], 1)]
     return {"score": row["points"], "output": row["error"] or f"{row['points']:g} of {row['out_of']} points, inputs drawn with seed {seed}",
             "visibility": "visible", "stdout_visibility": "hidden", "tests": tests}
 
@@ -60,13 +85,13 @@ def main(submission: str, out: str) -> None:
     from ..errors import CourseError
     from .collect import collect
     from .grade import grade
+    from .roster import rank
     with tempfile.TemporaryDirectory() as unpacked:
         try:
-            files = list(collect([submission], Path(unpacked)).files)
-            files.sort(key=lambda name: (not name.lower().endswith(".ipynb"), name))
+            files = sorted(collect([submission], Path(unpacked)).files.values(), key=rank)
             if not files:
                 raise GradingError("no notebook was handed in")
-            made = results(grade(files[:1], progress=False)[0])
+            made = results(grade([files[-1].path], progress=False)[0])
         except CourseError as error:
             made = {"score": 0, "output": str(error), "tests": []}
     part = Path(out + ".part")

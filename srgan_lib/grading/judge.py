@@ -30,8 +30,8 @@ def load_exercises(folder: Path = TESTS) -> dict[str, Exercise]:
 
 def grade_notebook(path: Path, sandbox: Sandbox, seed: int, exercises: dict[str, Exercise]) -> dict:
     """Grade one notebook -> {"notebook", "points", "out_of", "exercises", "error", ...}; never raises for its content."""
-    row = {"notebook": str(path), "points": 0, "out_of": sum(e.points for e in exercises.values()), "exercises": [], "error": None,
-           "seed": seed, "isolation": sandbox.mode}
+    row = {"notebook": str(path), "points": 0, "out_of": sum(e.points for e in exercises.values()), "full": sum(e.points for e in exercises.values() if not e.bonus),
+           "exercises": [], "error": None, "seed": seed, "isolation": sandbox.mode}
     try:
         submission = load_notebook(path)
     except NotebookError as error:
@@ -101,8 +101,9 @@ def _missing(failed: str, submission: Submission, session: Session) -> str:
 
 def _misspelt(name: str, submission: Submission) -> str:
     """A definition whose name differs in little."""
-    near = difflib.get_close_matches(name.lower(), [n.lower() for n in list(submission.names)[:500]], 1, 0.8)
-    return f"something like it is called {next(n for n in submission.names if n.lower() == near[0])}: keep the name {name}" if near else ""
+    others = [n for n in list(submission.names)[:500] if n not in EXERCISES]
+    near = difflib.get_close_matches(name.lower(), [n.lower() for n in others], 1, 0.8)
+    return f"something like it is called {next(n for n in others if n.lower() == near[0])}: keep the name {name}" if near else ""
 
 
 def message(result: Result) -> str:

@@ -1,6 +1,7 @@
 """What tests hand to an exercise: a block, an optimizer, losses. They travel by name, so they live where a session finds them."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -12,6 +13,28 @@ class Block(nn.BatchNorm2d):
     def __init__(self, channels: int = 64):
         super().__init__(channels)
         Block.made += 1
+
+
+class Layered(nn.ModuleList):
+    """What tests hand to a content loss as `extractor`: a list of features, one for each of its stages, each made of the last."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        features = []
+        for stage in self:
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+class Bowl(nn.Module):
+    """A critic whose gradient is as long as the image is bright: half the weighted sum of the squares."""
+
+    def __init__(self, channels: int = 3):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.weight * x.square()).flatten(1).sum(1, keepdim=True) / 2
 
 
 # What tests hand to a training step: losses that are none of the exercises' own, and an optimizer without torch.optim,
@@ -40,8 +63,8 @@ class PlainSGD:
 
 
 def hinge(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> torch.Tensor:
-    """The discriminator's hinge loss (Lim and Ye 2017)."""
-    return (1 - real_logits).relu().mean() + (1 + fake_logits).relu().mean()
+    """The discriminator's hinge loss (Lim and Ye 2017) with a rounded corner: flat nowhere, so that every mistake shows in the weights."""
+    return F.softplus(1 - real_logits).mean() + F.softplus(1 + fake_logits).mean()
 
 
 def hinge_generator(fake_logits: torch.Tensor) -> torch.Tensor:

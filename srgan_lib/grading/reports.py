@@ -1,19 +1,21 @@
 """What grading leaves for people: a page per student, a table and a histogram for the class, a spreadsheet."""
 
-import csv
 import hashlib
-import io
 import re
 import statistics
 from pathlib import Path
 
 from ..images import atomic_write
+from .tables import write_table
 
 
-def write_reports(rows: list[dict], folder: Path) -> None:
-    """Write FOLDER/<notebook>.md for each student, summary.md, and histogram.png where matplotlib is installed."""
-    for name, row in zip(names(rows), rows):
-        write_text(folder / f"{name}.md", feedback(row, name))
+def write_reports(rows: list[dict], folder: Path, marks: list[dict] | None = None) -> None:
+    """Write FOLDER/<student>.md for each student, summary.md, and histogram.png where matplotlib is installed.
+
+    marks: what `gradebook.marks` makes of the rows, with the points changed by hand.
+    """
+    for name, row, mark in zip(names(rows), rows, marks or [None] * len(rows)):
+        write_text(folder / f"{name}.md", feedback(row, name, mark))
     write_text(folder / "summary.md", f"# Class summary\n\n```\n{summary(rows)}\n```\n")
     try:
         _picture(rows, folder / "histogram.png")
@@ -42,9 +44,9 @@ def names(rows: list[dict]) -> list[str]:
     return found
 
 
-def feedback(row: dict, name: str) -> str:
+def feedback(row: dict, name: str, mark: dict | None = None) -> str:
     """One student's page in Markdown. Text that came out of the submission stands between backticks."""
-    lines = [f"# {name}: {row['points']:g} of {row['out_of']} points", ""]
+    lines = [f"# {name}: {row['points']:g} of {row['out_of']} points", "", *([""] if not mark else [*(f"{line}  " for line in total(row, mark)), ""])]
     if row["error"]:
         return "\n".join([*lines, _quoted(row["error"]), ""])
     lines += ["| exercise | points | of |", "|---|---:|---:|"]
@@ -54,6 +56,19 @@ def feedback(row: dict, name: str) -> str:
             passed = "".join(f"- passed: {label}\n" for label in e.get("passed", []))
             lines += ["", f"## {e['name']}", "", f"{passed}- failed: {_quoted(e['message'])}"]
     return "\n".join([*lines, "", f"Inputs drawn with seed {row['seed']}.", ""])
+
+
+def total(row: dict, mark: dict) -> list[str]:
+    """The mark in sentences: the percentage, what was changed by hand, and what was late."""
+    lines = [f"Mark: {mark['percent']:g} % ({mark['points']:g} points; {mark['out_of']:g} are 100 %)."]
+    graded = {e["name"]: e["points"] for e in row["exercises"]}
+    for name, change in mark["changes"].items():
+        if name not in ("late_days", "late_rule"):
+            before = f" in place of {graded[name]:g}" if name in graded else ""
+            lines.append(f"By hand: {name}, {change['points']:g} points{before}." + (f" {change['remark']}" if change["remark"] else ""))
+    if mark["late_days"]:
+        lines.append(f"Late: {mark['late_days']:g} days, which cost {mark['late_lost']:g} % of the mark.")
+    return lines
 
 
 def _quoted(text: str) -> str:
@@ -96,24 +111,18 @@ def _picture(rows: list[dict], file: Path) -> None:
 
 def write_csv(rows: list[dict], file: Path) -> None:
     """A spreadsheet: notebook, points, out_of, one column for each exercise, error."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(table(rows))
-    write_text(file, text.getvalue())
+    write_table(file, table(rows))
 
 
-def table(rows: list[dict]) -> list[list[str]]:
+def table(rows: list[dict]) -> list[list]:
     """The lines of the spreadsheet, with a line of headings."""
     tests = [e["name"] for e in next((row["exercises"] for row in rows if row["exercises"]), [])]
-    lines = [["notebook", "points", "out_of", *tests, "error"]]
+    lines = [["notebook", "student", "points", "out_of", "percentage", *tests, "error"]]
     for row in rows:
-        got = {e["name"]: e["points"] for e in row["exercises"]}
-        lines.append([str(cell) for cell in (_harmless(row["notebook"]), row["points"], row["out_of"], *(got.get(t, 0) for t in tests), _harmless(row["error"] or ""))])
+        got, full = {e["name"]: e["points"] for e in row["exercises"]}, row.get("full", row["out_of"])
+        lines.append([row.get("source") or row["notebook"], row.get("student") or Path(row["notebook"]).stem, row["points"], row["out_of"],
+                      f"{min(100, 100 * row['points'] / full):.4g}", *(got.get(t, 0) for t in tests), row["error"] or ""])
     return lines
-
-
-def _harmless(cell: str) -> str:
-    """Spreadsheets take a cell that begins like this for a formula."""
-    return "'" + cell if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def write_text(file: Path, text: str) -> None:

@@ -48,8 +48,9 @@ def select(cells: list[str]) -> Submission:
         try:
             tree, source = _parse(source)
             lines = rows(source)
-            for node in tree.body:
-                _take(submission, number, node, lines)
+            for node in map(_apart, tree.body):
+                for part in node:
+                    _take(submission, number, part, lines)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
             submission.problems[number] = f"cell {number} is not valid Python{line} ({getattr(error, 'msg', type(error).__name__)})"
@@ -74,6 +75,13 @@ def _parse(source: str) -> tuple[ast.Module, str]:
             plain.append("" if goes_on else SHELL.sub(r"\1pass", line))
             goes_on = (goes_on or bool(shell)) and line.rstrip().endswith("\\")  # a shell command over several lines
         return ast.parse("\n".join(plain)), "\n".join(plain)
+
+
+def _apart(node: ast.stmt) -> list[ast.stmt]:
+    """`import a, b` as two statements, so that a module that is not installed does not take the others along; the course's own library is left out."""
+    if not isinstance(node, ast.Import):
+        return [node]
+    return [ast.copy_location(ast.Import([alias]), node) for alias in node.names if alias.name.split(".")[0] != "srgan_lib"]
 
 
 def _take(submission: Submission, cell: int, node: ast.stmt, lines: list[str]) -> None:
@@ -172,15 +180,15 @@ def _bound(node: ast.stmt) -> list[str]:
 
 
 def _piece(cell: int, node: ast.stmt, lines: list[str]) -> tuple[int, int, str]:
-    """(cell, line, source) of a statement with its decorators, without the course's own library."""
+    """(cell, line, source) of a statement with its decorators."""
     first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
     text = lines[first - 1:node.end_lineno]
     if isinstance(node, ast.Import):
-        node.names = [alias for alias in node.names if alias.name.split(".")[0] != "srgan_lib"]
+        return cell, first, ast.unparse(node)
     if isinstance(node, (ast.If, ast.Try)):
         return cell, first, ast.unparse(ast.fix_missing_locations(node))
     if len(text) == 1 or lines[node.end_lineno - 1][node.end_col_offset:].strip(" \t;").startswith(tuple("abcdefghijklmnopqrstuvwxyz")):
-        text = [ast.unparse(node)] if getattr(node, "names", True) else []  # several statements may share a line
+        text = [ast.unparse(node)]  # several statements may share a line
     return cell, first, "\n".join(text)
 
 

@@ -32,9 +32,14 @@ def load_notebook(path: str | Path) -> Submission:
 
     Raises NotebookError when it is not a notebook; a cell that is not Python only loses itself.
     """
-    if Path(path).suffix.lower() == ".py":
+    if is_script(str(path)):
         return select(script_cells(_text(Path(path))))
     return select(code_cells(read_notebook(path)))
+
+
+def is_script(name: str) -> bool:
+    """Whether a file is named as a Python script; some browsers put .txt behind the name."""
+    return bool(re.search(r"\.py(\.txt)?$", name, re.I))
 
 
 def script_cells(text: str) -> list[str]:
@@ -49,12 +54,12 @@ def read_notebook(path: str | Path) -> dict:
         notebook = json.loads(text)
     except (ValueError, RecursionError):
         raise NotebookError("is not a notebook (not JSON)") from None
-    if not isinstance(notebook, dict) or not isinstance(_cells(notebook), list):
+    if not isinstance(notebook, dict) or not isinstance(cells_of(notebook), list):
         raise NotebookError("is not a notebook (JSON without cells)")
     return notebook
 
 
-def _cells(notebook: dict):
+def cells_of(notebook: dict):
     """The cells of nbformat 4, or of nbformat 3, which had them in worksheets."""
     if "cells" in notebook:
         return notebook["cells"]
@@ -67,7 +72,7 @@ def _cells(notebook: dict):
 def code_cells(notebook: dict) -> list[str]:
     """The sources of the code cells; text may be one string or a list of lines, `source` or nbformat 3's `input`."""
     sources = []
-    for cell in _cells(notebook):
+    for cell in cells_of(notebook):
         if isinstance(cell, dict) and cell.get("cell_type") == "code":
             source = cell.get("source", cell.get("input", ""))
             sources.append("".join(map(str, source)) if isinstance(source, list) else str(source))

@@ -234,7 +234,17 @@ def block_mistakes(x) -> dict:
         "the layers are the right ones, but one is shared or left over: each place has its own": lambda l, _: x + branch(l, x)}
 
 
-def generator(l: Layers, lr, c: int, blocks: int, scale: int, skip=True, end=True, close=False, act=True, up=True, last=lambda y: y, training=None):
+def doubled(l: Layers, y, c: int, scale: int, up=True):
+    """The paper's upsampler: convolution, pixel shuffle, PReLU for each doubling."""
+    for _ in range(scale.bit_length() - 1):
+        y = l.conv(y, 4 * c)
+        y = l.prelu(y) if up and l.early else y
+        y = F.pixel_shuffle(y, 2)
+        y = l.prelu(y) if up and not l.early else y
+    return y
+
+
+def generator(l: Layers, lr, c: int, blocks: int, scale: int, skip=True, end=True, close=False, act=True, up=True, last=lambda y: y, training=None, grow=doubled):
     """The reference, with batch norms in place of residual blocks; the options are the usual mistakes."""
     head = l.conv(lr, c, 9)
     y = head = l.prelu(head) if act else head
@@ -244,12 +254,7 @@ def generator(l: Layers, lr, c: int, blocks: int, scale: int, skip=True, end=Tru
     y = l.norm(y, training) if end else y
     y = l.prelu(y) if close else y
     y = head + y if skip else y
-    for _ in range(scale.bit_length() - 1):
-        y = l.conv(y, 4 * c)
-        y = l.prelu(y) if up and l.early else y
-        y = F.pixel_shuffle(y, 2)
-        y = l.prelu(y) if up and not l.early else y
-    return last(l.conv(y, 3, 9))
+    return last(l.conv(grow(l, y, c, scale, up), 3, 9))
 
 
 @exercise(8, rungs=(0.5, 1, 0.5, 0.5, 1.5, 1, 1, 1, 1), errors={
@@ -336,13 +341,14 @@ def generator_mistakes(lr, c: int, blocks: int, scale: int) -> dict:
 STRIDES = (1, 2) * 4
 
 
-def discriminator(l: Layers, x, c: int, strides=STRIDES, slope=0.2, first=False, norms=True, dense=0.2, last=lambda y: y, training=None):
+def discriminator(l: Layers, x, c: int, strides=STRIDES, slope=0.2, first=False, norms=True, dense=0.2, last=lambda y: y, training=None,
+                  pool=lambda x: x.flatten(1)):
     """The reference; the options are the usual mistakes."""
     for number, stride in enumerate(strides):
         normed = norms and (first or number > 0)
         x = l.conv(x, c * 2 ** (number // 2), stride=stride, bias=l.bias or not normed)
         x = F.leaky_relu(l.norm(x, training) if normed else x, slope)
-    x = l.linear(x.flatten(1), 1024)
+    x = l.linear(pool(x), 1024)
     return last(l.linear(x if dense is None else F.leaky_relu(x, dense), 1))
 
 

@@ -113,7 +113,11 @@ class Steps:
         """The second step starts from where the first ended, right or wrong, and forgets its gradients."""
         ok, stale = True, True
         for row, (gan, pairs, _, turns) in enumerate(self.rows):
-            ok &= same(turns[1]["modules"][self.watched]["state"], self.play(row)[1][1])
+            now, = copied(gan)
+            for name, module in zip(self.names, turns[0]["modules"]):
+                part = getattr(now, name)
+                part.load_state_dict(dict(zip(part.state_dict(), module["state"])))
+            ok &= same(turns[1]["modules"][self.watched]["state"], self.reference(now, pairs[1:])[0][1])
             stale &= same(turns[1]["modules"][self.watched]["state"], self.play(row, clear=False)[1][1])
         self.trial.climb("a second step with new pictures", ok, "the weights differ", STALE if stale else "", support=True)
 
@@ -184,7 +188,7 @@ def _turned(steps: Steps, row: int):
     "gan.discriminator_optimizer.zero_grad(); value.backward(); gan.discriminator_optimizer.step()"))
 def discriminator_step(trial: Trial) -> None:
     steps = Steps(trial, (hinge,), 1, critic_play)
-    why = steps.idle() or steps.explained(critic_step_mistakes(steps))
+    why = steps.explained(critic_step_mistakes(steps)) or steps.idle()
     steps.rung("the loss that is returned", 0, 0, why)
     steps.rung("the discriminator's weights after one step", 0, 1, why)
     alone(trial, steps, 0, why)
@@ -255,7 +259,7 @@ def maker_step_mistakes(steps: Steps, weight: float) -> dict:
 def generator_step(trial: Trial) -> None:
     weight = 0.1 * trial.draw.integer(2, 6)
     steps = Steps(trial, (light, hinge_generator, weight), 0, lambda gan, pairs, **options: maker_play(gan, pairs, **{"weight": weight, **options}))
-    why = steps.idle() or steps.explained(maker_step_mistakes(steps, weight))
+    why = steps.explained(maker_step_mistakes(steps, weight)) or steps.idle()
     steps.rung("the loss that is returned", 0, 0, why)
     steps.rung("the generator's weights after one step", 0, 1, why)
     alone(trial, steps, 1, why)

@@ -90,13 +90,12 @@ def _scored(trial: Trial, network: nn.Module, scale: int, spread: float, sides: 
 
 
 def _telling(trial: Trial, network: nn.Module, scale: int, sides: tuple):
-    """The same, drawn again (at most thirty times) while a known mistake hits the right value by chance."""
-    for _ in range(30):
-        lr, sr, hr = _scored(trial, network, scale, 0.05, sides)
+    """The same with little noise, where each rounding counts, drawn again while a known mistake hits the right value by chance."""
+    while True:
+        lr, sr, hr = _scored(trial, network, scale, 0.006, sides)
         right, wrong = protocol(sr, hr, scale), protocol_mistakes(sr, hr, scale)
         if not any(computes(mistake, right) for name, mistake in wrong.items() if f" {scale} pixels" not in name and not name.startswith("only the upscaled")):
-            break
-    return lr, sr, hr
+            return lr, sr, hr
 
 
 def _plain(trial: Trial, scale: int) -> nn.Module:
@@ -127,9 +126,10 @@ def score(trial: Trial) -> None:
         pictures[id(lr)] = sr
     found = trial.study(cases, lambda network, lr, hr, scale: protocol(pictures[id(lr)], hr, scale),
                         lambda network, lr, hr, scale: protocol_mistakes(pictures[id(lr)], hr, scale))
-    near = [g is not None and abs(float(flat(g)[0]) - float(w)) < 1.5 if flat(g) is not None and flat(g).numel() == 1 else False for g, w in zip(found.values, found.wants)]
-    trial.climb("within 1.5 dB of the protocol", all(near), found)
-    trial.climb("the protocol at scales 2, 3 and 4", found.right, found, support=not sum(near) > 2)
+    # Where the noise is loud, no rounding decides this rung, and so no seed does.
+    near = all(flat(g) is not None and flat(g).numel() == 1 and abs(float(flat(g)[0]) - float(w)) < 1.5 for g, w in zip(found.values[1::2], found.wants[1::2]))
+    trial.climb("within 1.5 dB of the protocol", near, found)
+    trial.climb("the protocol at scales 2, 3 and 4", found.right, found, support=not near)
     _overshooting(trial, found)
     _modes(trial, found)
 
@@ -364,7 +364,7 @@ def gradient_penalty(trial: Trial) -> None:
         "what comes back is not one tensor": any(turn["kind"] != "tensor" or turn["value"].numel() != 1 for turn in turns)})
 
 
-def _through(trial: Trial, cases: list, found) -> None:
+def _through(trial: Trial, cases: list, found, right=right_penalty) -> None:
     """The rung of the second derivative: what reaches the discriminator's weights, up to the factor that the value is off by."""
     ok, silent, loud = True, True, True
     for (arguments, _), turn, value, want in zip(cases, found.turns, found.values, found.wants):
@@ -373,10 +373,10 @@ def _through(trial: Trial, cases: list, found) -> None:
             continue
         critic, point = arguments[0], arguments[3] * arguments[1] + (1 - arguments[3]) * arguments[2]
         parameters = list(critic.parameters())
-        wanted = torch.autograd.grad(right_penalty(*arguments), parameters, materialize_grads=True)
+        wanted = torch.autograd.grad(right(*arguments), parameters, materialize_grads=True)
         first = torch.autograd.grad(critic(point).sum(), parameters)
         got = [torch.zeros_like(p) if g is None else g for g, p in zip(turn["modules"][0]["gradients"], parameters)]
-        factor = float(flat(value)) / float(want.detach())
+        factor = float(flat(value)) / float(want.detach()) if float(want.detach()) else 1.0
         ok &= same(got, [factor * g for g in wanted])
         silent &= not any(bool(g.any()) for g in got)
         loud &= same(got, list(first))
