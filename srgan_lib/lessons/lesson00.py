@@ -7,8 +7,10 @@ from .exercise import Unanswered, Wrong, blank, choice, number, numbers, test, w
 @test("0.1")
 def own_photo(steps, better):
     photo, shrunk = numbers(steps, "photo shrunk", "steps")
-    if photo <= 0 or shrunk <= 0:
-        raise Wrong("a mean step is larger than 0: take .abs() before the mean")
+    if abs(shrunk) < 0.05 < photo:
+        raise Wrong("the shrunk photo has no steps at all: resize_bicubic wants values in [0, 1], so shrink first and take the luma afterwards")
+    if min(photo, shrunk) < 0.05:
+        raise Wrong("a mean step is larger than that: take .abs() before the mean, and grey levels of 255")
     if abs(shrunk / photo - 1) < 1e-6:
         raise Wrong("both steps are equal: the same image was measured twice")
     # 0.89 to 1.66 on twelve of the sample's images shrunk by resize_bicubic; a camera's soft pixels give more
