@@ -118,7 +118,7 @@ def _same(one: str, other: str) -> bool:
 
 def _sentence(text: str) -> str:
     text = text.strip()
-    return (text[:1].upper() + text[1:]).rstrip(".") + "."
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
 
 
 def _wrapped(message: str) -> str:
