@@ -104,8 +104,7 @@ def truth(value, name: str) -> bool:
 
 def called(function, *arguments, name: str = "the function", shape=None) -> torch.Tensor:
     """Call the student's function -> a float64 tensor. No result at all counts as not answered."""
-    if not callable(function):
-        raise Wrong(f"{name}: want a function, got {_short(function)}")
+    need_function(function, name)
     try:
         got = function(*arguments)
     except NotImplementedError:
@@ -119,6 +118,11 @@ def called(function, *arguments, name: str = "the function", shape=None) -> torc
     if shape is not None and tuple(got.shape) != tuple(shape):
         raise Wrong(f"{name} returns the shape {tuple(got.shape)}, want {tuple(shape)}")
     return got
+
+
+def need_function(value, name: str) -> None:
+    if not callable(value):
+        raise Wrong(f"{name}: want a function, got {_short(value)}")
 
 
 def near(a, b, tolerance: float = 1e-4) -> bool:

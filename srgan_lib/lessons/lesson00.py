@@ -57,11 +57,11 @@ def invented(place, images=None):
     if not isinstance(place, (list, tuple)) or len(place) != 3:
         raise Wrong("place: want (row, column, size), as in zoom")
     row, column, size = (int(number(value, "place")) for value in place)
+    if not 12 <= size <= 64:
+        raise Wrong(f"a square of {size} pixels is no detail: want 12 to 64")
     height, width = images[2].shape[-2:]
     if not (0 <= row <= height - size and 0 <= column <= width - size):
         raise Wrong(f"the square leaves the image of {height} rows and {width} columns")
-    if not 12 <= size <= 64:
-        raise Wrong(f"a square of {size} pixels is no detail: want 12 to 64")
     srresnet, srgan, hr = (luma(image)[..., row:row + size, column:column + size] for image in images)
     added = (srgan - srresnet).std().item()
     # on the cat photo the squares of 32 pixels have 0.5 grey levels in flat places and 4 to 9 in fur

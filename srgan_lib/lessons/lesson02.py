@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ..models import SRResNet
-from .exercise import Unanswered, Wrong, blank, near, number, numbers, test, within
+from .exercise import Unanswered, Wrong, blank, near, need_function, number, numbers, test, within
 
 BLOCK, FULL = 74_113, 1_549_462  # as the notebook counts them
 
@@ -39,6 +39,7 @@ def _convolutions(generator) -> list[nn.Conv2d]:
 
 @test("2.2")
 def quiet_start(quiet):
+    need_function(quiet, "quiet")
     for seed, channels, scale in ((1, 8, 4), (2, 12, 2), (3, 8, 4)):  # scale 2 has one upsampling convolution
         torch.manual_seed(seed)
         generator = SRResNet(scale=scale, blocks=1, channels=channels).eval()

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..losses import BCE
-from .exercise import Unanswered, Wrong, called, named, near, number, numbers, test, truth, within
+from .exercise import Unanswered, Wrong, called, named, near, need_function, number, numbers, test, truth, within
 
 
 @test("3.1", explain=False)
@@ -85,6 +85,7 @@ class _Spread(nn.Module):
 
 @test("3.3")
 def stop_learning(clamped_step):
+    need_function(clamped_step, "clamped_step")
     for seed, content in ((1, F.l1_loss), (2, F.mse_loss), (3, lambda sr, hr: (sr - hr).abs().sum())):
         generator, given = _Spread(seed), []
         lr, hr = torch.rand(2, 3, 2, 2), torch.rand(2, 3, 8, 8) * 0.8 + 0.1

@@ -15,9 +15,9 @@ def small_halo(halo):
         raise Wrong("halo: at 16 nothing is wrong by a hundredth of a grey level; go further down" if value < 40 else
                     "halo: this is the radius in theory; measure with smaller ones")
     # measured on the lesson's crop, tiles of 48: 1.55 grey levels at 6, 0.83 at 7, 0.87 at 8, 0.31 at 9, 0.08 at 10
-    if value < 7:
-        raise Wrong(f"halo: at {value:.0f} pixels the worst seam is more than a grey level; is the error multiplied by 255, and its maximum taken?")
-    within(value, 7, 12, "halo", " pixels")
+    if value < 8:
+        raise Wrong(f"halo: at {value:.0f} pixels the worst seam is more than half a grey level; is the error multiplied by 255, and its maximum taken?")
+    within(value, 8, 12, "halo", " pixels")
     return [f"{value:.0f} pixels are enough for this image"]
 
 

@@ -38,7 +38,7 @@ def judge(key: str, *parts, **given) -> tuple[str, str]:
     except Unanswered as missing:
         return "open", say + f"not answered yet: {missing}. hint('{key}') helps."
     except Wrong as wrong:
-        return "wrong", say + f"not yet. {_sentence(str(wrong))} hint('{key}') helps."
+        return "wrong", say + f"not yet: {_sentence(str(wrong))} hint('{key}') helps."
     seen = "".join(f"\n  right: {sentence}" for sentence in true or [])
     return _explained(text, say, seen, why) if test.explain else ("solved", say + "solved." + seen)
 
@@ -54,7 +54,7 @@ def run(test, values: list, given: dict) -> list[str] | None:
         except Exception as error:
             frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "srgan_lib" not in frame.filename.replace("\\", "/")]
             where = f" (line {frames[-1].lineno} of your cell: {frames[-1].line})" if frames and frames[-1].line else ""
-            raise Wrong(f"It stops with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{where}") from None
+            raise Wrong(f"it stops with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{where}") from None
 
 
 def _explained(text: Text, say: str, seen: str, why: str | None) -> tuple[str, str]:
@@ -118,7 +118,7 @@ def _same(one: str, other: str) -> bool:
 
 def _sentence(text: str) -> str:
     text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
+    return text + ("" if text.endswith((".", "?")) else ".")
 
 
 def _wrapped(message: str) -> str:

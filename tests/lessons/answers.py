@@ -269,7 +269,7 @@ TRAINED = {"shaken": (25.1, 26.0), "sharp": (27.5, 26.1)}
 FACES = {"before": 0, "bicubic": 78, "srresnet-x4": 81, "srgan-x4": 76}
 SEEN = {"phone": ["blur", "noise"], "messenger": ["blur", "JPEG", "size"]}
 SEVEN = {
-    "7.1": ([(9, WHY), (np.int64(8), WHY)], [((40, WHY), "in theory"), ((16, WHY), "further down"), ((2, WHY), "more than a grey level"), ((9.5, WHY), "whole number")]),
+    "7.1": ([(9, WHY), (np.int64(8), WHY)], [((40, WHY), "in theory"), ((16, WHY), "further down"), ((2, WHY), "more than half a grey level"), ((7, WHY), "half a grey level"), ((9.5, WHY), "whole number")]),
     "7.2": ([(FACES, WHY), (list(FACES.values()), WHY)],
             [(({"before": 0, "bicubic": 65, "srresnet-x4": 78, "srgan-x4": 60}, WHY), "8 pixels"), (({name: count / 100 for name, count in FACES.items()}, WHY), "shares"),
              (({**FACES, "bicubic": 178}, WHY), "faces only"), (({**FACES, "before": 78}, WHY), "window of 24")]),

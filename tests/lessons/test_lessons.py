@@ -65,7 +65,7 @@ def test_a_blank_is_not_answered(key):
 def test_nonsense_gets_a_sentence_and_no_traceback(key):
     parts = len(ANSWERS[key][0][0]) - TESTS[key].explain
     why = (WHY,) if TESTS[key].explain else ()
-    for nonsense in ("a word", 7, [1, "two"], {"a": 1}, float("nan"), object(), True, lambda *a: "text", lambda: 1):
+    for nonsense in ("a word", 777, [1, "two"], {"a": 1}, float("nan"), object(), True, lambda *a: "text", lambda: 1):
         state, message = judge(key, *[nonsense] * parts, *why, **GIVEN.get(key, {}))
         assert state in ("wrong", "open") and len(message) < 700, (nonsense, message)
 
