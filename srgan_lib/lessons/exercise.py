@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from numbers import Real
 
 import torch
@@ -27,6 +28,11 @@ class Test:
     key: str
     run: Callable
     explain: bool
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of what an answer consists of, without the explanation and without what is handed on by keyword."""
+        return tuple(name for name, part in signature(self.run).parameters.items() if part.default is part.empty)
 
 
 def test(key: str, explain: bool = True):

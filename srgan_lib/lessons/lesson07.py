@@ -60,7 +60,7 @@ def page(seen):
     if not sets["messenger"] & {"jpeg", "size"}:
         raise Wrong("messenger: every messenger stores photos again as JPEG, and most shrink them; look around the letters and at the number of pixels "
                     "(a file sent as a document is not changed: send it as a photo)")
-    return [f"the messenger added {' and '.join(sorted(sets['messenger'] - sets['phone'])) or 'nothing new'}"]
+    return [f"the messenger added {' and '.join(sorted(sets['messenger'] - sets['phone'])) or 'nothing new'}".replace("jpeg", "JPEG")]
 
 
 def _moved(hr: torch.Tensor, length: int) -> torch.Tensor:

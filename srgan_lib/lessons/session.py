@@ -27,7 +27,9 @@ def check(key: str, *parts, **given) -> None:
 def judge(key: str, *parts, **given) -> tuple[str, str]:
     """-> ("open", "wrong", "half" or "solved", what to say)."""
     text, test = texts()[key], _test(key)
-    say = f"Exercise {key}: "
+    say, names = f"Exercise {key}: ", [*test.parts, *["why"] * test.explain]
+    if len(parts) not in (0, len(names)):
+        return "wrong", say + f"want {len(names)} parts, check(\"{key}\", {', '.join(names)}), as the cell under the question has it; got {len(parts)}."
     *values, why = parts if test.explain and parts else (*parts, None)
     if all(map(blank, values)) and blank(why):
         return "open", say + f"not answered yet. hint('{key}') gives a first hint."

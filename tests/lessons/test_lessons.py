@@ -70,6 +70,14 @@ def test_nonsense_gets_a_sentence_and_no_traceback(key):
         assert state in ("wrong", "open") and len(message) < 700, (nonsense, message)
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_a_part_too_many_or_too_few_is_said(key):
+    answer = ANSWERS[key][0][0]
+    for parts in (answer[:-1], (*answer, 1)):
+        state, message = judge(key, *parts, **GIVEN.get(key, {}))
+        assert (parts == () and state == "open") or (state == "wrong" and f"want {len(answer)} parts" in message), message
+
+
 def test_an_error_in_the_answer_is_named_with_its_line():
     def box_rows(picture, scale):
         return picture.reshape(scale, -7, 3)
