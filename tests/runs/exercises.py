@@ -27,7 +27,7 @@ NOTEBOOKS = ROOT / "notebooks"
 SOLUTIONS = NOTEBOOKS / "solutions"
 SETUP = (ROOT / "tests" / "setup_cell.py.txt").read_text().removesuffix("\n")
 HEADING = re.compile(r"^(#{1,6}) .*\bExercises\b.*$", re.M)
-ITEM = re.compile(r"^ {0,3}(?:(\d+)[.)]|[-*]) +", re.M)
+NUMBERED, BULLET = re.compile(r"^(\d+)[.)] +", re.M), re.compile(r"^()[-*] +", re.M)
 CELL = re.compile(r"^\*\*Exercise (\d+\.\d+)\.\*\* *")
 HOW = ("Below each question stands a cell. Write your answer into it, and run it: `check` says what is right and what is not. "
        "`hint(\"{key}\")` gives a first hint, and the next one when you call it again. For a question of the kind *why?* write a few sentences "
@@ -90,7 +90,7 @@ def split(parts: list[str], lesson: str, level: int) -> tuple[str, dict[str, str
         if CELL.match(part):
             questions[CELL.match(part)[1]] = CELL.sub("", part).strip()
             continue
-        items = list(ITEM.finditer(part))
+        items = list(NUMBERED.finditer(part)) or list(BULLET.finditer(part))
         if not items:
             (rest if questions else intro).append(part.strip())
             continue
