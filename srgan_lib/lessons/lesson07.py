@@ -110,5 +110,5 @@ def _trained(decibels) -> str:
         raise Wrong("decibels: training on shaken patches did not help on shaken ones; is the target the sharp HR, and is `after` the second number?")
     if worse - sharp > better - shaken:
         raise Wrong("decibels: sharp images gained more than shaken ones; was the network trained on shaken patches?")
-    # Measured: 300 steps of the small network on a movement of 9 pixels, see the solution.
+    # Measured: srresnet-x4 after 20 steps at 2e-4 on a movement of 9 pixels: shaken 26.9 -> 27.7 dB, sharp 31.1 -> 29.7; after 40 28.0 and 28.3 dB.
     return f"shaken {better - shaken:+.2f} dB, sharp {worse - sharp:+.2f} dB"
