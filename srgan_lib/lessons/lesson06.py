@@ -24,8 +24,8 @@ GRADES = ((0.0, 2.0), (1.0, -1.0), (-3.0, 0.5), (2.0, 2.0), (5.0, 7.0), (-4.0, -
 
 
 @test("6.2")
-def one_against_one(pull):
-    got = [called(pull, sr, hr, name="pull").reshape(()) for sr, hr in GRADES]
+def one_against_one(pull_on_sr):
+    got = [called(pull_on_sr, sr, hr, name="pull_on_sr").reshape(()) for sr, hr in GRADES]
     s, h = (torch.tensor([pair[i] for pair in GRADES], dtype=torch.float64) for i in (0, 1))
     mistakes = {
         "the sign is turned: the loss falls when the grade of SR rises": torch.sigmoid(h - s),

@@ -7,7 +7,7 @@ from skimage import data
 from torch import nn
 
 from srgan_lib.images import crop_to_multiple, degrade, resize_bicubic, to_tensor
-from srgan_lib.losses import BCE, adversarial_loss
+from srgan_lib.losses import BCE, Adversarial, adversarial_loss
 
 WHY = ("This is an explanation of fifteen words or more in the words of a student, so that the model answer "
        "is shown and can be compared with it.")
@@ -117,6 +117,16 @@ def game(generator_loss, discriminator_loss=None):
     return type("Saturating", (BCE,), names)
 
 
+class InView(Adversarial):
+    """As the lesson builds it in view: a BCE that is not the library's."""
+
+    def generator(self, sr_logits, hr_logits=None):
+        return -F.softplus(sr_logits).mean()
+
+    def discriminator(self, hr_logits, sr_logits):
+        return F.softplus(-hr_logits).mean() + F.softplus(sr_logits).mean()
+
+
 def step(loss_of):
     def clamped_step(lr, hr, generator, content, update):
         loss = loss_of(generator(lr), hr, content)
@@ -131,7 +141,7 @@ THREE = {
     "3.1": ([([30.025, 30.043], [30.12, 30.142], True), ((29.9, 30.2), (30.0, 30.1), False)],
             [(([30.025, 30.043], [30.12, 30.142], False), "which of the two"), (([30.025], [30.12], True), "one seed"),
              (([0.0217, 0.0219], [0.0011, 0.0012], True), "losses"), (([30.0, 30.0], [30.1, 30.12], True), "seed=")]),
-    "3.2": ([(game(lambda z: -F.softplus(z).mean()), OPINIONS, WHY), (game(lambda z: F.logsigmoid(-z).mean()), OPINIONS, WHY),
+    "3.2": ([(InView, OPINIONS, WHY), (game(lambda z: -F.softplus(z).mean()), OPINIONS, WHY), (game(lambda z: F.logsigmoid(-z).mean()), OPINIONS, WHY),
              (game(lambda z: torch.log(1 - torch.sigmoid(z)).mean()), OPINIONS, WHY)],
             [((game(lambda z: F.softplus(z).mean()), OPINIONS, WHY), "sign"), ((game(lambda z: F.softplus(-z).mean()), OPINIONS, WHY), "paper's form"),
              ((game(lambda z: -F.softplus(-z).mean()), OPINIONS, WHY), "log D"), ((game(lambda z: -F.softplus(z)), OPINIONS, WHY), "mean"),

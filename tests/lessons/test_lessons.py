@@ -1,5 +1,6 @@
 """The exercises of the lessons: each check against right answers, a blank and wrong ones; hints, status, and the notebooks made of them."""
 
+import ast
 import copy
 import json
 import subprocess
@@ -147,6 +148,20 @@ def test_the_committed_solutions_are_all_solved(lesson):
     said = "".join("".join(output.get("text", "")) for cell in solved["cells"] for output in cell.get("outputs", []))
     for key in (key for key in KEYS if texts()[key].lesson == lesson):
         assert f"Exercise {key}: solved." in said, key
+
+
+@pytest.mark.parametrize("lesson", lessons())
+def test_a_stub_hides_no_function_of_its_lesson(lesson):
+    """A reader who has run the stubs must still be able to use what the lesson has built."""
+    built = set()
+    for cell in json.loads(generator.lesson_path(lesson).read_text())["cells"]:
+        if cell["cell_type"] == "code" and not generator.generated(cell):
+            for node in ast.parse(generator.source(cell)).body:
+                built |= {node.name} if hasattr(node, "name") else {alias.asname or alias.name for alias in getattr(node, "names", [])}
+    for text in (text for text in texts().values() if text.lesson == lesson):
+        stored = {node.id for node in ast.walk(ast.parse(text.stub)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        defined = {node.name for node in ast.parse(text.stub).body if hasattr(node, "name")}
+        assert not (stored | defined) & built, text.key
 
 
 LIST = """## What was shown
