@@ -175,7 +175,7 @@ def solutions(notebook: dict, lesson: str) -> dict:
     shown: set[str] = set()
     for key, question in questions.items():
         text, label = texts()[key], key.replace(".", "-")
-        cells.append(markdown(f"question-{label}", f"## {key} {text.title}\n\n{question}"))
+        cells.append(markdown(f"question-{label}", f"## {key} {text.title}\n\n{question.removeprefix(f'**{text.title}.** ')}"))
         for shared in text.shared:
             if shared not in shown:
                 cells.append(code(f"shared-{shared}".replace("_", "-"), "# as in the lesson\n" + definition(notebook, shared)))
@@ -193,7 +193,8 @@ def hoisted(pieces: dict[str, tuple[str, ...]]) -> tuple[list[str], dict[str, li
     others = [line for line in found if line not in ours]
     standard = [line for line in others if line.split()[1].split(".")[0] in sys.stdlib_module_names]
     bodies = {key: [body for part in parts if (body := pattern.sub("", part).strip("\n"))] for key, parts in pieces.items()}
-    return [*sorted(standard), *sorted(set(others) - set(standard)), *sorted(ours)], bodies
+    others = sorted(set(others) - set(standard))
+    return [line for group in (standard, others, ours) for line in sorted(group, key=lambda line: (line.startswith("from"), line))], bodies
 
 
 def definition(notebook: dict, name: str) -> str:
