@@ -222,6 +222,18 @@ def executed(notebook: dict) -> dict:
     return result | {"metadata": notebook["metadata"]}
 
 
+def refreshed(wanted: dict, path: Path) -> dict:
+    """The wanted notebook with its outputs: those of the file, if its code is the same, or else those of a run."""
+    old = json.loads(path.read_text("utf-8")) if path.is_file() else {"cells": []}
+    codes, stored_codes = ([cell for cell in one["cells"] if cell["cell_type"] == "code"] for one in (wanted, old))
+    if [source(cell) for cell in codes] != [source(cell) for cell in stored_codes]:
+        print("executing", path.relative_to(ROOT), flush=True)
+        return executed(wanted)
+    for cell, stored in zip(codes, stored_codes):
+        cell["outputs"], cell["execution_count"] = stored["outputs"], stored["execution_count"]
+    return wanted
+
+
 def same_sources(one: dict, other: dict) -> bool:
     return [(cell["cell_type"], source(cell)) for cell in one["cells"]] == [(cell["cell_type"], source(cell)) for cell in other["cells"]]
 
@@ -252,11 +264,8 @@ def write(only_lessons: bool) -> None:
         path = lesson_path(lesson)
         notebook = with_checks(json.loads(path.read_text("utf-8")), lesson)
         store(path, notebook)
-        solved = SOLUTIONS / path.name
-        wanted = solutions(notebook, lesson)
-        if not only_lessons and not (solved.is_file() and same_sources(wanted, json.loads(solved.read_text("utf-8")))):
-            print("executing", solved.relative_to(ROOT), flush=True)
-            store(solved, executed(wanted))
+        if not only_lessons:
+            store(SOLUTIONS / path.name, refreshed(solutions(notebook, lesson), SOLUTIONS / path.name))
 
 
 def main(arguments: list[str]) -> int:
