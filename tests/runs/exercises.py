@@ -226,7 +226,7 @@ def refreshed(wanted: dict, path: Path) -> dict:
     """The wanted notebook with its outputs: those of the file, if its code is the same, or else those of a run."""
     old = json.loads(path.read_text("utf-8")) if path.is_file() else {"cells": []}
     codes, stored_codes = ([cell for cell in one["cells"] if cell["cell_type"] == "code"] for one in (wanted, old))
-    if [source(cell) for cell in codes] != [source(cell) for cell in stored_codes]:
+    if [source(cell) for cell in codes] != [source(cell) for cell in stored_codes] or None in [cell["execution_count"] for cell in stored_codes]:
         print("executing", path.relative_to(ROOT), flush=True)
         return executed(wanted)
     for cell, stored in zip(codes, stored_codes):
