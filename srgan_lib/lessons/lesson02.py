@@ -38,17 +38,17 @@ def _convolutions(generator) -> list[nn.Conv2d]:
 
 
 @test("2.2")
-def quiet_start(quiet):
-    need_function(quiet, "quiet")
+def quiet_start(quieten):
+    need_function(quieten, "quieten")
     for seed, channels, scale in ((1, 8, 4), (2, 12, 2), (3, 8, 4)):  # scale 2 has one upsampling convolution
         torch.manual_seed(seed)
         generator = SRResNet(scale=scale, blocks=1, channels=channels).eval()
         before = [layer.weight.detach().clone() for layer in _convolutions(generator)]
-        result = quiet(generator)
+        result = quieten(generator)
         generator = result if isinstance(result, nn.Module) else generator
         after = _convolutions(generator)
         if result is None and all(torch.equal(old, layer.weight) for old, layer in zip(before, after)):
-            raise Unanswered("quiet changes nothing yet")
+            raise Unanswered("quieten changes nothing yet")
         for number_, (old, layer) in enumerate(zip(before, after), 1):
             _phases_agree(old, layer, number_)
     return ["the four phases of each convolution have one kernel and one bias"]
