@@ -26,7 +26,7 @@ METHODS = {  # name in a label -> its colour; a method that goes on from another
     "d(hr)": "#000000", "d(sr)": "#D55E00", "red": "#D55E00", "green": "#009E73", "blue": "#0072B2",
 }
 styled = plt.rc_context({"font.size": 12, "axes.titlesize": 13})  # read as a decorator
-NAMES = {"lr": "LR", "sr": "SR", "hr": "HR", "srresnet": "SRResNet", "srgan": "SRGAN"}
+NAMES = {"lr": "LR", "sr": "SR", "hr": "HR", "srresnet": "SRResNet", "srgan": "SRGAN", "esrgan_lite": "ESRGAN lite"}
 
 
 def colours(labels: list[str]) -> list[str]:
@@ -165,14 +165,17 @@ def histogram(values: dict[str, np.ndarray], xlabel: str, ylabel: str = "share",
 
 @styled
 def maps(matrices: dict[str, np.ndarray], title: str = "", colours: str = "cividis", alt: str = "") -> None:
-    """Matrices as coloured maps side by side on one scale, with a colour bar."""
-    figure, axes = plt.subplots(1, len(matrices), figsize=(min(11, 3.6 * len(matrices)), 3.4), squeeze=False, layout="constrained")
+    """Matrices as coloured maps in two columns on one scale, with a colour bar."""
+    columns = min(2, len(matrices))
+    rows = -(-len(matrices) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 3.4 * rows), squeeze=False, layout="constrained")
     low, high = min(np.min(m) for m in matrices.values()), max(np.max(m) for m in matrices.values())
-    for axis, (label, matrix) in zip(axes[0], matrices.items()):
+    for axis, (label, matrix) in zip(axes.flat, matrices.items()):
         drawn = axis.imshow(matrix, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
         axis.set_title(label, fontsize=12)
+    for axis in axes.flat:
         axis.axis("off")
-    figure.colorbar(drawn, ax=axes[0], shrink=0.8)
+    figure.colorbar(drawn, ax=axes, shrink=0.8)
     figure.suptitle(title)
     _finish(figure, alt or f"Maps: {', '.join(matrices)}")
 
