@@ -257,6 +257,14 @@ def test_a_caption_below_every_figure_says_what_to_see(path):
     assert len(captions) == number
 
 
+@each_lesson
+def test_a_lesson_has_one_word_for_one_thing(path):
+    """Image or photo, video, phone, session; names of files and fields in backticks are left aside, and so are the exercises."""
+    for cell in cells(path, "markdown"):
+        prose = re.sub(r"`[^`]*`|<!--.*?-->|https?://[^)\s]+", "", source(cell).split("## Exercises")[0])
+        assert not re.search(r"\b(pictures?|photographs?|films?|telephones?|sittings?)\b", prose, re.I), prose[:200]
+
+
 # ---------------------------------------------------------------- definitions are the library's
 
 
