@@ -1,4 +1,4 @@
-"""Content losses and adversarial losses, by name (Ledig et al. 2017, eq. 3-6)."""
+"""Content losses and adversarial losses, by name (Ledig et al. 2017, eq. 2 to 6)."""
 
 import os
 from collections.abc import Callable

@@ -178,7 +178,7 @@ def checkerboard(picture: torch.Tensor, scale: int) -> float:
     The sub-pixel frequencies are the multiples of 1 / scale cycles a pixel. Energy there is what repeats every `scale`
     pixels, so it survives folding: sum all pixels of one phase, and the Fourier transform of the scale x scale sums is the
     picture's, at these frequencies alone. Each window of 8 x 8 periods is weighted by Hann's, which keeps slow gradients out.
-    (1, 3, H, W) in [0, 1] or beyond -> that energy over the variance, next to 0 for one flat colour. Raises ValueError when no window fits.
+    (1, 3, H, W) in [0, 1] or beyond -> that energy over the variance, at most 1, next to 0 for one flat colour. Raises ValueError when no window fits.
     """
     side = 8 * scale
     if min(picture.shape[-2:]) < side:
@@ -188,7 +188,7 @@ def checkerboard(picture: torch.Tensor, scale: int) -> float:
     taps = torch.hann_window(side, dtype=torch.float64)
     folded = (windows * torch.outer(taps, taps)).reshape(-1, 8, scale, 8, scale).sum((1, 3)) / taps.sum()**2
     energy = torch.fft.fft2(folded).abs().square().flatten(1)[:, 1:].sum(1).mean()  # the first frequency is the mean's
-    return float(energy / grey.var(correction=0).clamp(min=1e-12))
+    return min(1.0, float(energy / grey.var(correction=0).clamp(min=1e-12)))  # windows estimate the energy, so a pure grid may exceed 1 by a hair
 
 
 def band_energies(levels: torch.Tensor, edges=BANDS) -> torch.Tensor:

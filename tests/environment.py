@@ -23,4 +23,5 @@ for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLI
     os.environ.pop(name, None)
 os.environ |= HUB.environment(FOLDER / "hub")
 os.environ |= {"SRGAN_PROFILE": "tiny", "SRGAN_DATA": "sample", "SRGAN_CACHE": str(FOLDER / "cache"),
-               "SRGAN_RUNS": str(FOLDER / "runs"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+               "SRGAN_RUNS": str(FOLDER / "runs"), "SRGAN_PRECISION": "float32",
+               "PYDEVD_DISABLE_FILE_VALIDATION": "1"}

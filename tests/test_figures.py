@@ -95,3 +95,30 @@ def test_curves_pass_over_records_without_the_field(drawn):
 def test_colours_are_told_apart_by_colour_blind_readers():
     okabe_ito = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
     assert set(figures.COLOURS) == okabe_ito
+
+
+def test_a_method_has_one_colour_in_the_whole_course():
+    for labels in (["bicubic", "SRResNet", "SRGAN", "HR"], ["SRGAN, averaged weights", "HR", "the shipped SRResNet", "bicubic start"]):
+        named = dict(zip(labels, figures.colours(labels)))
+        assert {colour for label, colour in named.items() if "SRGAN" in label} == {figures.METHODS["srgan"]}
+        assert {colour for label, colour in named.items() if "SRResNet" in label} == {figures.METHODS["srresnet"]}
+        assert named["HR"] == figures.METHODS["hr"]
+    assert figures.colours(["bce-noisy", "bce"]) == [figures.METHODS["bce-noisy"], figures.METHODS["bce"]]
+
+
+def test_no_two_labels_of_a_figure_share_a_colour():
+    for labels in (["SRResNet", "SRResNet, wider"], ["one", "SRResNet", "two", "SRResNet too"], list("abcdefgh"), list(figures.METHODS)[:6]):
+        assert len(set(figures.colours(labels))) == len(labels)
+    assert len(figures.colours(list("abcdefghijkl"))) == 12
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 6])
+def test_crops_are_120_pixels_wide_on_a_phone(drawn, number):
+    for zoom in (None, (8, 16, 24)):
+        figures.show(zoom=zoom, **{f"image {n}": HR for n in range(number)})
+        figure = drawn[-1][0]
+        figure.canvas.draw()
+        crops = figure.axes[number if zoom else 0:]
+        shown = [axis for axis in crops if axis.images]
+        assert len(shown) == number
+        assert all(axis.get_window_extent().width / figure.bbox.width * 360 >= 120 for axis in shown)  # a phone's page is 360 pixels wide

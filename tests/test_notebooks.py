@@ -46,11 +46,12 @@ def cells(path: Path, kind: str | None = None) -> list[dict]:
 
 
 def texts(cell: dict) -> list[str]:
-    """What a reader sees as text: the source and the text of each output, pictures left aside."""
+    """What a reader sees as text: the source, the text of each output, and the alt text of its images."""
     found = [source(cell)]
     for output in cell.get("outputs", []):
         found.append("".join(output.get("text", "")))
         found += ["".join(value) for kind, value in output.get("data", {}).items() if kind.startswith("text/")]
+        found += [about["alt"] for about in output.get("metadata", {}).values() if isinstance(about, dict) and "alt" in about]
     return found
 
 
@@ -207,6 +208,61 @@ def test_the_drawings_in_a_lesson_are_those_of_docs(name, drawings):
     stored = [(ROOT / "docs" / f"{drawing}.svg").read_text() for drawing in drawings]
     assert [re.findall(r">([^<]+)</text>", one) for one in shown] == [re.findall(r">([^<]+)</text>", one) for one in stored]
     assert all("aria-label=" in one for one in shown)
+
+
+# ---------------------------------------------------------------- one frame for all lessons
+
+OPENING = re.compile(r"""\[!\[Open in Colab\][^\n]+
+
+# 0\d · [^\n]+
+
+\*\*Three things you will learn\*\*
+
+1\. [^\n]+
+2\. [^\n]+
+3\. [^\n]+
+
+\| time on a CPU \| time on a T4 \| download \|
+\|---\|---\|---\|
+\| [^|\n]+ \| [^|\n]+ \| [^|\n]+ \|
+
+\S""")
+CLOSING = ("What was shown", "Exercises")
+
+
+@each_lesson
+def test_a_lesson_opens_with_what_it_teaches_and_what_it_costs(path):
+    assert OPENING.match(source(cells(path)[0]))
+
+
+@each_lesson
+def test_sections_are_numbered_and_appendices_follow_the_exercises(path):
+    heads = re.findall(r"^## (.+)$", "\n".join(source(cell) for cell in cells(path, "markdown")), re.M)
+    place = heads.index(CLOSING[0])
+    assert tuple(heads[place:place + 2]) == CLOSING
+    assert all(re.match(rf"{number}\. \S", head) for number, head in enumerate(heads[:place], 1)), heads
+    assert all(head.startswith(f"Appendix {letter}. ") for letter, head in zip("ABCDEFGH", heads[place + 2:])), heads
+
+
+@each_lesson
+def test_a_caption_below_every_figure_says_what_to_see(path):
+    """`**Figure 3.** *What is in it.*` opens the markdown cell below a cell that shows images."""
+    number, page = 0, cells(path)
+    for cell, below in zip(page, page[1:]):
+        if any(kind.startswith("image/") for output in cell.get("outputs", []) for kind in output.get("data", {})):
+            number += 1
+            caption = re.match(rf"\*\*Figure {number}\.\*\* \*[^\n]{{30,}}\*$", source(below).split("\n")[0])
+            assert below["cell_type"] == "markdown" and caption, source(cell)
+    captions = [line for cell in page if cell["cell_type"] == "markdown" for line in source(cell).split("\n") if line.startswith("**Figure")]
+    assert len(captions) == number
+
+
+@each_lesson
+def test_a_lesson_has_one_word_for_one_thing(path):
+    """Image or photo, video, phone, session; names of files and fields in backticks are left aside, and so are the exercises."""
+    for cell in cells(path, "markdown"):
+        prose = re.sub(r"`[^`]*`|<!--.*?-->|https?://[^)\s]+", "", source(cell).split("## Exercises")[0])
+        assert not re.search(r"\b(pictures?|photographs?|films?|telephones?|sittings?)\b", prose, re.I), prose[:200]
 
 
 # ---------------------------------------------------------------- definitions are the library's

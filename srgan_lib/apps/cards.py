@@ -125,7 +125,7 @@ def _card(release: Release, name: str, code: str) -> str:
     heads = {"How it was trained": trained(release), "How good it is": measured(release, name),
              "Limits": training.get("limits") or (learnt if stage else "") + LIMITS[stage],
              "Data and attribution": training.get("data") or UNKNOWN_DATA,
-             "Licence": "Code and weights: MIT. The pictures belong to their authors, under the licences named above, and are not redistributed here."}
+             "Licence": "Code and weights: MIT. The images belong to their authors, under the licences named above, and are not redistributed here."}
     about = f"{training.get('about') or ABOUT[stage]} {architecture(release)}"
     if "strength" in training:
         about += (f" `upscale` mixes {training['strength']:g} of its image with {1 - training['strength']:g} of {training['init']}'s; `--strength 1` takes its "
@@ -151,7 +151,7 @@ def trained(release: Release) -> str:
     if "stage" not in training:
         return "There is no record of its training beside the weights."
     config = TrainConfig(**{key: value for key, value in training.items() if key in asdict(TrainConfig())})
-    pictures = f" from {training['pictures']} pictures" if "pictures" in training else ""
+    pictures = f" from {training['pictures']} images" if "pictures" in training else ""
     cost = f" {training['minutes']:.0f} minutes" if "minutes" in training else ""
     cost += f" on {training['device']}" if cost and "device" in training else ""
     cost += f", torch {training['torch']}" if cost and "torch" in training else ""
@@ -160,7 +160,7 @@ def trained(release: Release) -> str:
     share = 100 * patches / (paper.steps * paper.batch)
     lines = [f"{config.steps:,} steps of {batches} patches of {config.hr_size} x {config.hr_size} pixels{pictures}: {share:.2g} % of what the paper's "
              f"stage took. {losses(config)}; Adam, learning rate {config.learning_rate:g}, {config.schedule} schedule.{cost}{'.' * bool(cost)}",
-             f"The running average of the weights (EMA {config.ema:g}) is what is published. {training.get('note', '')}".strip(),
+             f"The published weights are the running average (EMA {config.ema:g}). {training.get('note', '')}".strip(),
              "All fields are in `training.json`, the records in `log.jsonl`." if release.log else ""]
     return "\n".join(filter(None, lines)) + f"\n\n```sh\n{recipes(config, training.get('runs', []))}\n```"
 
@@ -177,7 +177,7 @@ def losses(config: TrainConfig) -> str:
     content = f"{config.content} of the pixels" if config.content in ("mse", "l1") else f"{config.content} features of VGG19"
     content += " with random weights" if config.vgg_weights == "random" and config.content.startswith("vgg") else ""
     terms = [f"{config.pixel_weight:g} x l1 of the pixels"] * bool(config.pixel_weight)
-    terms += [f"{config.grid_weight:g} x what of SR - HR repeats every {config.scale} pixels"] * bool(config.grid_weight)
+    terms += [f"{config.grid_weight:g} x what repeats in SR - HR every {config.scale} pixels"] * bool(config.grid_weight)
     terms += [f"{config.adversarial_weight:g} x {config.adversarial}"] * (config.stage == "srgan")
     return "Loss: " + ", ".join([content, *terms])
 
@@ -227,7 +227,7 @@ def extremes(results: list[dict]) -> str:
     for record in results:
         found = [row["psnr"] for row in record["images"]]
         parts.append(f"{record['data']} {min(found):.2f} to {max(found):.2f} dB, standard deviation {pstdev(found):.2f} dB, {len(found)} pictures")
-    return f"PSNR of the single pictures: {'; '.join(parts)}."
+    return f"PSNR of each test set: {'; '.join(parts)}."
 
 
 def shelf() -> str:
