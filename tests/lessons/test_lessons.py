@@ -8,7 +8,7 @@ import sys
 
 import exercises as generator
 import pytest
-from answers import ANSWERS, WHY, images
+from lesson_answers import ANSWERS, WHY, images
 
 from srgan_lib.lessons import check, hint, model_answer, session, status
 from srgan_lib.lessons.exercise import TESTS
