@@ -50,7 +50,7 @@ def lanczos_scores(lanczos, right):
     high, low = number(lanczos, "lanczos"), number(right, "right")
     # Measured with Pillow 11: 28.706 and 28.526 dB on luma; 27.291 and 27.117 on RGB; Lanczos against the right LR 44.65 dB.
     if near(low, 27.117, 0.03) or near(high, 27.291, 0.03):
-        raise Wrong("these are PSNRs of RGB; published_psnr takes the luma and shaves the border")
+        raise Wrong("these are PSNRs of RGB; protocol_psnr takes the luma and shaves the border")
     if high > 40 or low > 40:
         raise Wrong("this is the PSNR between two LR images; want that of the enlarged image against HR, the last column")
     if near(high, low, 0.01):
