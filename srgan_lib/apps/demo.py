@@ -109,14 +109,8 @@ def page(models: Sequence[str] = ()):
     gradio = _gradio()  # after the folder, which it reads the name of when it is imported
 
     def turn(request, progress, work):
-        """Wait for this visitor's turn, then work with a report that stops when the page was closed."""
-        def report(share):
-            turns.check(request.session_hash)
-            progress(share)
-
         try:
-            with turns.turn(request.session_hash, lambda before: progress(0, desc=f"images before yours: {before}")):
-                return work(report)
+            return turns.serve(request.session_hash, progress, work)
         except CourseError as error:
             raise gradio.Error(str(error), print_exception=False) from None
 

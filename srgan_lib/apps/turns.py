@@ -37,6 +37,15 @@ class Turns:
                 self.line.remove(ticket)
                 self.changed.notify_all()
 
+    def serve(self, visitor: str, progress, work: Callable):
+        """work(report) in this visitor's turn -> its result; the report, a share from 0 to 1, stops it when the page was closed."""
+        def report(share: float) -> None:
+            self.check(visitor)
+            progress(share)
+
+        with self.turn(visitor, lambda before: progress(0, desc=f"images before yours: {before}")):
+            return work(report)
+
     def leave(self, visitor: str) -> None:
         """Note that a visitor has closed the page."""
         with self.changed:
