@@ -41,7 +41,7 @@ def sorted_out(folder: Path, wanted: Callable[[Path], bool], what: str, apart: P
     """
     found, left_out = [], Counter()
     for file in sorted(walk(folder)):
-        if apart in file.resolve().parents:
+        if apart in Path(os.path.realpath(file)).parents:
             continue
         reason = reason_against(file, folder, wanted, what)
         if reason is None:

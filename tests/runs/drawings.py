@@ -221,7 +221,7 @@ def strength() -> Drawing:
     d.text(place(*PUBLISHED)[0], place(*PUBLISHED)[1] - 12, "published weights", 13, kind="hr")
     d.text(70, 24, "NIQE (lower = more natural)", 13, "start")
     d.text(450, 370, "PSNR on Set14 (higher = closer to the original)", 13, "end")
-    d.text(450, 391, "numbers: strength of srgan-x4; 0 is srresnet-x4 alone, 0.8 is the default", 12, "end")
+    d.text(450, 391, "numbers: strength; 0 is srresnet-x4, 0.8 the default", 13, "end")
     return d
 
 

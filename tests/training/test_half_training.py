@@ -13,7 +13,7 @@ from srgan_lib.models import precision
 from srgan_lib.training import TINY, RunFolder, Trainer, decided, make_accelerator, read_log, train
 
 SMALL = replace(TINY.srresnet, blocks=1, channels=8, batch=2, hr_size=32, steps=8, log_every=4, valid_every=8, checkpoint_every=4, precision="bfloat16")
-GAN = replace(SMALL, stage="srgan", content="vgg22", discriminator_head="pooled", discriminator_channels=8, learning_rate=1e-4)
+GAN = replace(SMALL, stage="srgan", content="vgg22", vgg_weights="random", discriminator_head="pooled", discriminator_channels=8, learning_rate=1e-4)
 CRITIC = replace(GAN, adversarial="wgan-gp", content="mse")
 
 
