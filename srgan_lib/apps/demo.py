@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted; SIGTERM and SIGHUP are an orderly end, which deletes the temporary files."""
-    if getattr(arguments, "space", None):
+    if arguments.space:
         from .space import write_space
         print("\n".join(map(str, write_space(arguments.space))))
         return 0

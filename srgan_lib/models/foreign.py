@@ -8,7 +8,7 @@ import torch
 
 from ..errors import ModelError
 from .outside import Outside, looks_everywhere, measured
-from .published import not_plain, state_of
+from .published import bytes_of, not_plain, state_of
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 SAFE_TORCH = (2, 10)  # the first whose weights_only reader is trusted with strangers' files
@@ -84,7 +84,7 @@ def digest_of(state: dict) -> str:
     """A short name of the weights themselves."""
     digest = hashlib.sha256()
     for key, value in sorted(state.items()):
-        digest.update(key.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.ndim else repr((key, value.item())).encode())
+        digest.update(key.encode() + bytes_of(value))
     return digest.hexdigest()[:16]
 
 

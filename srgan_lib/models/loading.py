@@ -40,10 +40,9 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
         raise ModelError("the name of the model is empty; was a variable not set?")
     strength = _share(strength, "strength", "the generator that it started from", "the GAN alone")
     if strength < 1:
-        start = _record(name).get("init")
         if not is_gan(name):
             raise ModelError(f"{name}: strength is for a GAN with a record of the generator that it started from; this one has none")
-        base = load_generator(start, device)
+        base = load_generator(_record(name)["init"], device)
         return Mixed(base, load_generator(name, device), strength).eval() if strength else base
     if Path(name).is_file() or not Path(name).is_dir() and str(name).count(",") != 2 and str(name).lower().endswith(SUFFIXES):
         return load_model_file(name).to(device)

@@ -92,6 +92,11 @@ def not_plain(state: dict) -> str | None:
     return next((key for key, value in state.items() if not plain(value)), None)
 
 
+def bytes_of(tensor: torch.Tensor) -> bytes:
+    """A tensor's bytes, of any type: NumPy has no bfloat16."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
 def plain(value: torch.Tensor) -> bool:
     """Whether a tensor has a real, finite number in memory for each of its places, none of them shared."""
     real = value.layout == torch.strided and not value.is_quantized and value.device.type == "cpu" and not value.is_complex()

@@ -18,10 +18,10 @@ from ..formats.sixteen import DeepImage
 from ..images import Picture, open_picture
 from ..models import choose_precision, load_generator, shipped, usual_strength
 from ..models.precision import default_device, devices
+from ..models.published import bytes_of
 from ..notes import note
 from .cutouts import filled
 from .memory import free_memory
-from .segments import bytes_of
 from .tiles import each_tile, enlarge, prepare
 
 SCALES = (2, 3, 4, 8)

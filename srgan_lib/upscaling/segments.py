@@ -7,8 +7,6 @@ import shutil
 import struct
 from pathlib import Path
 
-import torch
-
 from .colour import Look
 
 FRAMES, SECONDS, FEWEST = 250, 300, 24  # a piece ends after so many frames (x264's usual distance of key frames), or so long, but not before
@@ -21,11 +19,6 @@ def part_of(target: Path) -> Path:
     name = f".{target.name}.part"
     short = hashlib.sha256(name.encode()).hexdigest()[:24]
     return target.with_name(name if len(os.fsencode(name)) <= LONGEST_NAME else f".{short}.part")
-
-
-def bytes_of(tensor: torch.Tensor) -> bytes:
-    """A tensor's bytes, of any type: NumPy has no bfloat16."""
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 class Segments:

@@ -265,18 +265,6 @@ def test_a_port_that_cannot_be_had(served):
 # --- in a browser ----------------------------------------------------------------------------------------------------
 
 @pytest.fixture
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with playwright.sync_playwright() as started:
-        if not found and not Path(started.chromium.executable_path).is_file():
-            pytest.skip("no Chromium on this machine")
-        opened = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
 def address(subprocess_environment, tmp_path):
     """`python -m srgan_lib demo` in a process of its own; at its end no temporary file is left."""
     pytest.importorskip("gradio", reason="gradio is not installed")

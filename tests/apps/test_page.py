@@ -1,13 +1,11 @@
 """The page in a real browser: two models compared, a strength chosen, several images, a colour profile kept, a Space's own app.py."""
 
 import io
-import shutil
 import socket
 import subprocess
 import sys
 import time
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,18 +14,6 @@ from samples import photograph, save_photographs
 
 from srgan_lib.__main__ import main
 from srgan_lib.upscaling import upscale
-
-
-@pytest.fixture
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with playwright.sync_playwright() as started:
-        if not found and not Path(started.chromium.executable_path).is_file():
-            pytest.skip("no Chromium on this machine")
-        opened = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

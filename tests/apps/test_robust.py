@@ -278,7 +278,7 @@ def launch(*_):
     signal.pause()
 
 demo.launch = launch
-demo.run(Namespace(port=None, share=False, model=[]))
+demo.run(Namespace(port=None, share=False, model=[], space=None))
 """
 
 
