@@ -1,14 +1,19 @@
 """Where a run computes, and in which precision: decided once, kept by every resume."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from ..models import choose_precision
 from .config import BEFORE, TrainConfig
+
+SHARED = 50e6  # multiplications of one 3x3 convolution from which threads of a processor share it: see `threads_for`
 
 
 def make_accelerator(device: str | None = None) -> Accelerator:
@@ -37,3 +42,21 @@ def begun_with(run: str | Path, backup: str | Path | None = None) -> str | None:
         except (OSError, ValueError, AttributeError):  # what is broken is told by the run folder
             continue
     return None
+
+
+@contextmanager
+def threads_for(config: TrainConfig, device: torch.device) -> Iterator[None]:
+    """One thread for a step of small convolutions on a processor; as many as before for all others, and afterwards.
+
+    Threads wait for each other after every operation. Where one of theirs has no core to itself for a moment, each such wait takes
+    milliseconds, and a convolution of `SHARED` multiplications takes about one. Gains of a second thread are small there anyway.
+    """
+    before = torch.get_num_threads()
+    small = 9 * config.channels**2 * config.batch * (config.hr_size // config.scale) ** 2 < SHARED
+    if device.type == "cpu" and small and before > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)

@@ -20,7 +20,7 @@ from ..models.precision import in_precision
 from ..upscaling.memory import free_memory, out_of_memory
 from .checkpoint import RunFolder
 from .config import TrainConfig, make_discriminator, make_generator
-from .device import decided, make_accelerator
+from .device import decided, make_accelerator, threads_for
 from .gradients import convolutions_pay, keep_freed_memory, with_fast_gradients
 from .health import Health, first_broken
 from .optimizers import Updates
@@ -198,9 +198,11 @@ def _loop(config, bank, trainer, folder, validation, start, seconds) -> Iterator
     sums, waited, since, saved = {}, 0.0, time.perf_counter(), start
     for step in range(start, config.steps):
         before = time.perf_counter()
-        lr, hr = patches(bank, step, config, rank, world)
-        waited += time.perf_counter() - before
-        for name, value in trainer.step(lr, hr, step).items():
+        with threads_for(config, accelerator.device):
+            lr, hr = patches(bank, step, config, rank, world)
+            waited += time.perf_counter() - before
+            losses = trainer.step(lr, hr, step)
+        for name, value in losses.items():
             sums[name] = sums.get(name, 0) + value
         done, last = step + 1, step + 1 == config.steps
         if done % config.log_every == 0 or done % config.checkpoint_every == 0 or last:

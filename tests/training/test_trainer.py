@@ -406,3 +406,22 @@ def test_a_run_that_begins_as_bicubic_stays_near_it(bank, valid, tmp_path):
     config = replace(LIVE.srresnet, steps=10, valid_every=10)
     psnr = finish(config, bank, tmp_path, valid=valid)[-1]["psnr"]
     assert psnr == pytest.approx(Validation(valid, config.scale).bicubic_psnr, abs=1)
+
+
+@pytest.mark.parametrize("changes, threads", [({}, 1), ({"batch": 64, "channels": 64, "hr_size": 96}, 2)])
+def test_small_convolutions_are_not_shared_among_threads(bank, tmp_path, monkeypatch, changes, threads):
+    """With a busy neighbour, two threads took 27 times as long as one for the profile `live`; large convolutions keep all of them."""
+    seen, before = [], torch.get_num_threads()
+
+    def step(trainer, lr, hr, number):
+        seen.append(torch.get_num_threads())
+        return {"content": torch.zeros(())}
+
+    monkeypatch.setattr(Trainer, "step", step)
+    torch.set_num_threads(2)
+    try:
+        for record in train(replace(SMALL, steps=8, **changes), bank, tmp_path / "run", device="cpu"):
+            assert torch.get_num_threads() == 2, "the reader's own cells compute on all threads"
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [threads] * 8 and record["step"] == 8
