@@ -148,7 +148,8 @@ def default_device() -> str:
 class Autocast(nn.Module):
     """A network that is trained in half precision: weights stay float32, products are computed in `precision`, results are float32.
 
-    torch.autocast leaves batch-norm statistics in float32. Gradients come back as float32, for Adam and the average.
+    torch.autocast leaves batch-norm statistics in float32, and generators what reads and writes the image: see `layers.exact`.
+    Gradients come back as float32, for Adam and the average.
     """
 
     def __init__(self, network: nn.Module, precision: str):

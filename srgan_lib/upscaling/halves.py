@@ -30,7 +30,9 @@ def halve(network: nn.Module, kind: torch.dtype) -> nn.Module:
     """Put the parts of every generator in a prepared network into half precision, in place -> the network."""
     for part in list(network.modules()):
         if isinstance(part, SRResNet):
-            part.body, part.body_end, part.upsample = Half(part.body, kind, back=False), Half(part.body_end, kind), Half(part.upsample, kind)
+            part.body, part.body_end = Half(part.body, kind, back=False), Half(part.body_end, kind)
+            if part.has_tail:  # else one small convolution writes the image, and errors of its weights are a tint
+                part.upsample = Half(part.upsample, kind)
         elif isinstance(part, RRDBNet):
             part.body, part.conv_body, part.inner = Half(part.body, kind, back=False), Half(part.conv_body, kind), Half(part.inner, kind)
             object.__setattr__(part, "enlarge", part.inner)

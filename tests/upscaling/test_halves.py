@@ -46,8 +46,9 @@ def test_tiles_of_half_precision_fit(name):
     torch.testing.assert_close(enlarge(lr, network, tile=24), enlarge(lr, network, tile=200), rtol=0.02, atol=0.02)
 
 
-def test_what_reads_and_writes_the_image_stays_in_float32():
-    network = prepare(SRResNet(blocks=2, channels=16), "bfloat16")
+@pytest.mark.parametrize("upsampling, kept", [("pixelshuffle", {"head.0", "skip"}), ("pixelshuffledirect", {"head.0", "skip", "upsample.layers.0"})])
+def test_what_reads_the_image_stays_in_float32_and_what_writes_it_where_it_is_small(upsampling, kept):
+    network = prepare(SRResNet(blocks=2, channels=16, upsampling=upsampling), "bfloat16")
     found = {}
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Conv2d):
@@ -55,7 +56,7 @@ def test_what_reads_and_writes_the_image_stays_in_float32():
     network.body_end.register_forward_hook(lambda layer, inputs, output: found.update(skip=output.dtype))
     network(torch.rand(1, 3, 8, 8))
     single = {name for name, kind in found.items() if kind == torch.float32}
-    assert single == {"head.0", "skip"} and len(found) > 6
+    assert single == kept and len(found) > 6
 
 
 def test_the_generator_itself_stays_as_it_is():
