@@ -217,7 +217,7 @@ def _halved(tile: int, height: int, width: int, error: Exception) -> int:
 
 
 def _bar(network, lr, boxes, halo, progress) -> tqdm:
-    """A bar in output megapixels. A trial on 2 % of the work makes the first estimate, before any tile is done."""
+    """A bar in output megapixels. A trial on 2 % of the work makes the first estimate, before any tile is done; what is small needs none."""
     scale, pixels = network.scale, len(lr) * lr.shape[-2] * lr.shape[-1]
     label = f"{progress}: " if isinstance(progress, str) else ""
     bar = tqdm(total=scale**2 * pixels / 1e6, desc=label, bar_format=BAR, unit=" MP", smoothing=0, leave=False, disable=not progress)
@@ -225,8 +225,9 @@ def _bar(network, lr, boxes, halo, progress) -> tqdm:
         rows, columns = lr.shape[-2:]
         computed = len(lr) * sum((min(bottom + halo, rows) - max(top - halo, 0)) * (min(right + halo, columns) - max(left - halo, 0))
                                  for top, left, bottom, right in boxes)
-        side = min(max(int((0.02 * computed) ** 0.5), 32), 384, boxes[0][2] + halo)  # a very small one would run too fast, in the cache
-        bar.set_postfix_str(f"about {seconds_per_pixel(network, side) * computed:.0f} s in all")
+        side = min(int((0.02 * computed) ** 0.5), 384, boxes[0][2] + halo)
+        if side >= 32:  # a very small one would run too fast, in the cache
+            bar.set_postfix_str(f"about {seconds_per_pixel(network, side) * computed:.0f} s in all")
     return bar
 
 

@@ -157,9 +157,16 @@ def test_tiles_shrink_with_free_memory(generator, monkeypatch):
 
 
 def test_bar_foretells_before_the_first_tile(generator, capsys):
-    enlarge(torch.rand(1, 3, 64, 64), generator, 32, progress="label")
+    enlarge(torch.rand(1, 3, 240, 240), generator, 120, progress="label")
     text = capsys.readouterr().err
     assert "label" in text and "s in all" in text and "MP/s" in text
+
+
+def test_a_small_image_is_done_without_a_trial(generator, capsys, monkeypatch):
+    """On 64 x 64 pixels the trial took as long as the work."""
+    monkeypatch.setattr(tiles, "seconds_per_pixel", None)
+    enlarge(torch.rand(1, 3, 64, 64), generator, progress="label")
+    assert "label" in capsys.readouterr().err
 
 
 # --- one picture -----------------------------------------------------------------------------------------------------
