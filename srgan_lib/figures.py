@@ -102,10 +102,10 @@ def lines(series: dict[str, tuple], xlabel: str, ylabel: str, title: str = "", l
     axis.set_xscale("log" if log_x else "linear")
     axis.set_yscale("log" if log_y else "linear")
     _decorate(axis, xlabel, ylabel, title)
-    if len(series) > 3:  # too many to stand among the curves
+    if len(series) + bool(level) > 2:  # too many to stand among the curves
         figure.legend(frameon=False, loc="outside lower center", ncols=2)
     else:
-        axis.legend(framealpha=0.85, edgecolor="none")  # curves behind it stay pale, so the words can be read
+        axis.legend(framealpha=0.7, edgecolor="none")  # curves behind it stay pale, so the words can be read
     _finish(figure, alt or f"{ylabel} against {xlabel}: {', '.join(series)}")
 
 
