@@ -244,7 +244,7 @@ def words(lesson: str) -> set[str]:
     """All words of a lesson's code and of the library's."""
     page = json.loads((generator.NOTEBOOKS / f"{lessons()[lesson].stem}.ipynb").read_text())
     code = [generator.source(cell) for cell in page["cells"] if cell["cell_type"] == "code"]
-    code += [path.read_text() for path in (generator.ROOT / "srgan_lib").rglob("*.py")]
+    code += [path.read_text() for path in (generator.ROOT / "srgan_lib").rglob("*.py") if path.parent.name != "lessons"]
     return set(re.findall(r"\w+", " ".join(code)))
 
 
