@@ -53,7 +53,7 @@ def show(zoom: tuple[int, int, int] | None = None, reference: str = "hr", column
     height, width = max(array.shape[:2] for array in arrays.values())
     whole = [_enlarge(array, height, width) for array in arrays.values()]
     crops = [image[zoom[0]:zoom[0] + zoom[2], zoom[1]:zoom[1] + zoom[2]] for image in whole] if zoom else []
-    parts = [(whole, list(titles.values()), min(4, len(arrays)) if zoom else columns)]
+    parts = [(whole, list(titles.values()), (3 if len(arrays) > 4 else 2) if zoom else columns)]
     parts += [(crops, [title.split("  ")[0] for title in titles.values()], columns)] if zoom else []
     alt = alt or "Side by side: " + ", ".join(titles.values()) + (", with the same zoomed crop of each below" if zoom else "")
     _finish(_grids(parts, zoom), alt)
@@ -96,16 +96,16 @@ def lines(series: dict[str, tuple], xlabel: str, ylabel: str, title: str = "", l
     """Curves: series maps a label to (x values, y values); level = (label, y) adds a dashed horizontal line."""
     figure, axis = plt.subplots(figsize=(7, 3.8), layout="constrained")
     for colour, (label, (x, y)) in zip(colours(list(series)), series.items()):
-        axis.plot(x, y, color=colour, label=label, lw=1.8)
+        axis.plot(x, y, color=colour, label=NAMES.get(label, label), lw=1.8)
     if level:
         axis.axhline(level[1], color=GREY, ls="--", lw=1.2, label=level[0])
     axis.set_xscale("log" if log_x else "linear")
     axis.set_yscale("log" if log_y else "linear")
     _decorate(axis, xlabel, ylabel, title)
-    if len(series) > 3:  # too many to stand among the curves
+    if len(series) + bool(level) > 2:  # too many to stand among the curves
         figure.legend(frameon=False, loc="outside lower center", ncols=2)
     else:
-        axis.legend(frameon=False)
+        axis.legend(framealpha=0.7, edgecolor="none")  # curves behind it stay pale, so the words can be read
     _finish(figure, alt or f"{ylabel} against {xlabel}: {', '.join(series)}")
 
 
@@ -119,12 +119,13 @@ def curves(records: list[dict], fields: dict[str, str], ylabel: str, title: str 
 
 
 @styled
-def points(places: dict[str, tuple[float, float]], xlabel: str, ylabel: str, title: str = "", alt: str = "") -> None:
-    """Named points in a plane, each labelled where it stands."""
+def points(places: dict[str, tuple[float, float]], xlabel: str, ylabel: str, title: str = "", method: str = "", alt: str = "") -> None:
+    """Named points in a plane, each labelled where it stands; with `method`, points that name no method have that method's colour."""
     figure, axis = plt.subplots(figsize=(7, 4.4), layout="constrained")
-    for colour, (label, (x, y)), (across, up) in zip(colours(list(places)), places.items(), _label_places(list(places.values()))):
+    chosen = [METHODS.get(label, METHODS[method]) for label in places] if method else colours(list(places))
+    for colour, (label, (x, y)), (across, up) in zip(chosen, places.items(), _label_places(list(places.values()))):
         axis.scatter([x], [y], color=colour, s=60)
-        axis.annotate(label, (x, y), xytext=(across, up), textcoords="offset points", fontsize=12, ha="left" if across > 0 else "right")
+        axis.annotate(NAMES.get(label, label), (x, y), xytext=(across, up), textcoords="offset points", fontsize=12, ha="left" if across > 0 else "right")
     axis.margins(0.18)
     _decorate(axis, xlabel, ylabel, title)
     _finish(figure, alt or f"{ylabel} against {xlabel} for {', '.join(places)}")
@@ -133,7 +134,7 @@ def points(places: dict[str, tuple[float, float]], xlabel: str, ylabel: str, tit
 def _label_places(places: list[tuple[float, float]]) -> list[tuple[int, int]]:
     """Where each point's label goes, in typographic points: above right, and elsewhere where an earlier point is too near."""
     spots, extent = ((7, 5), (7, -15), (-7, 5), (-7, -15)), np.ptp(np.array(places), axis=0).clip(min=1e-9)
-    near = [(np.abs(np.subtract(places[:number], place)) / extent < (0.2, 0.07)).all(-1).sum() if number else 0 for number, place in enumerate(places)]
+    near = [(np.abs(np.subtract(places[:number], place)) / extent < (0.25, 0.07)).all(-1).sum() if number else 0 for number, place in enumerate(places)]
     return [spots[count % len(spots)] for count in near]
 
 

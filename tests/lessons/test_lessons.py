@@ -3,8 +3,10 @@
 import ast
 import copy
 import json
+import re
 import subprocess
 import sys
+from functools import lru_cache
 
 import exercises as generator
 import pytest
@@ -235,3 +237,22 @@ def test_what_cannot_be_matched_is_said(broken, word):
 def test_the_command_says_what_is_stale():
     run = subprocess.run([sys.executable, str(generator.__file__), "--check"], capture_output=True, text=True)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+@lru_cache
+def words(lesson: str) -> set[str]:
+    """All words of a lesson's code and of the library's."""
+    page = json.loads((generator.NOTEBOOKS / f"{lessons()[lesson].stem}.ipynb").read_text())
+    code = [generator.source(cell) for cell in page["cells"] if cell["cell_type"] == "code"]
+    code += [path.read_text() for path in (generator.ROOT / "srgan_lib").rglob("*.py") if path.parent.name != "lessons"]
+    return set(re.findall(r"\w+", " ".join(code)))
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_hint_names_only_what_the_lesson_or_the_library_has(key):
+    """A bare name in a hint's backticks stands in the lesson's code, in the library's, or in other code of the hint."""
+    for text in texts()[key].hints:
+        spans = re.findall(r"`([^`]+)`", text)
+        names = {span for span in spans if span.isidentifier()}
+        given = set(re.findall(r"\w+", " ".join(span for span in spans if not span.isidentifier())))
+        assert names <= words(texts()[key].lesson) | given, text

@@ -150,7 +150,8 @@ def generator() -> Drawing:
         d.box(60, y, 220, height, words, kind)
         d.text(470, y + height / 2 + 5, shape, 14, "end")
     d.box(30, 160, 280, 244, [], "plain")
-    d.text(40, 180, "body: 16 residual blocks", 14, "start", "bold")
+    d.text(40, 180, "body:", 14, "start", "bold")
+    d.text(160, 180, "16 residual blocks", 14, "start", "bold")
     for y, height, words in ((212, 30, "k3n64s1, batch norm"), (260, 30, "PReLU"), (308, 30, "k3n64s1, batch norm")):
         d.box(60, y, 180, height, [words], bold=False)
     d.text(470, 376, "64, H, W", 14, "end")
@@ -193,7 +194,7 @@ def discriminator() -> Drawing:
         d.box(30, y, 270, 48 if len(words) > 1 else 34, words)
         d.text(470, y + 24, shape, 14, "end")
     d.line([(165, 402), (165, 418)]), d.line([(165, 466), (165, 488)]), d.line([(165, 522), (165, 540)])
-    d.box(30, 540, 420, 44, ["logit", "above 0: a photograph; below 0: generated"], "loss")
+    d.box(30, 540, 420, 44, ["logit", "above 0: a photo; below 0: generated"], "loss")
     return d
 
 
