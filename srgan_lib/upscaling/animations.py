@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,11 @@ def upscale_animation(source, target, upscaler, quality: int = 95, label: bool |
         frames = _enlarged(image, upscaler, name, label, hidden if name != "PNG" else 0)
         kept = [key for key in PASSED_ON[name] if key in image.info and not (strip and key in PERSONAL)]
         options = {key: image.info[key] for key in kept if key != "background" or first == name}
+        if first == "GIF" != name and "loop" in PASSED_ON[name]:
+            options.setdefault("loop", 1)  # a GIF that says nothing plays once; elsewhere nothing said is for ever
+        elif name == "GIF" != first and options.get("loop") == 1:
+            del options["loop"]
+        durations = hundredths(durations) if name == "GIF" else durations
         lost = [word for key, word in WORDS.items() if image.info.get(key) and key not in PASSED_ON[name] and not (strip and key in PERSONAL)]
         lost += ["the texts"] if getattr(image, "text", {}) and not strip else []
         if lost:
@@ -103,6 +109,17 @@ def _durations(image, source) -> list[float]:
         raise ImageError(f"{source}: broken animation ({error})") from None
     image.seek(0)
     return found
+
+
+def hundredths(durations: list[float]) -> list[int]:
+    """Milliseconds that a GIF can hold (GIF89a, 23, c, vii): each frame ends at the hundredth nearest to its own end, so that the sum stays."""
+    held, now = [], 0
+    for duration, end in zip(durations, accumulate(durations)):
+        then = max(int(end / 10 + 0.5), now + (duration > 0))
+        held, now = [*held, 10 * (then - now)], then
+    if any(abs(a - b) > 0.5 for a, b in zip(held, durations)):
+        note("a GIF counts in hundredths of a second; the durations are rounded to them, and their sum stays")
+    return held
 
 
 def _enlarged(image, upscaler, name: str, label, skip: int):

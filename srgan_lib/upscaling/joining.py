@@ -15,7 +15,7 @@ BEYOND = 10  # seconds behind --end that are read before everything counts as pa
 def join(job, segments) -> None:
     """Write the result of a `Job` whose frames are in `segments`."""
     av, whole = job.av, segments.folder / f"whole{job.target.suffix.lower()}"
-    with open_film(av, job.source) as film, av.open(str(whole), "w", format=job.format, options=container_options(film, job.strip)) as out:
+    with open_film(av, job.source) as film, av.open(str(whole), "w", format=job.format, options=container_options(film, job.format, job.strip)) as out:
         sink = add_encoder(out, segments.look, job.crf, job.rate, job.base)
         streams = {index: Carried(av, out, film.streams[index], copied, job.strip) for index, copied in job.carried.items()}
         dress(film, film.streams[job.index], out, sink, job.shift, None if job.end is None else job.end - job.start, bool(job.start), job.strip)
@@ -23,8 +23,8 @@ def join(job, segments) -> None:
         reached, broken = mux(av, out, seen(av, segments, sink, job.base), heard(job, film, streams), job.shift)
         for carried in streams.values():
             carried.close()
-    missing = job.seconds - (job.start + reached) if job.end is None else 0
-    if segments.state["broken"] + broken or missing > NEARLY:
+    missing = (job.seconds if job.end is None else min(job.end, job.seconds)) - (job.start + reached)
+    if segments.state["broken"] + broken or missing > NEARLY or job.cut_off and job.end is None:
         print(f"note: {job.name} is damaged; the {segments.state['frames']} frames that could be read, up to {job.start + reached:.1f} s, were kept")
     if gone := lost(av, job.source, whole, job.index, bool(job.start or job.end), job.strip):
         print(f"note: {job.target.suffix} does not hold {', '.join(gone)} of the source")
@@ -62,7 +62,9 @@ def heard(job, film, streams: dict):
     try:
         for packet in real_packets(packets):
             moment = float(packet.pts * packet.time_base - job.origin)
-            attached = packet.stream.type == "video"
+            attached, length = packet.stream.type == "video", float((packet.duration or 0) * packet.time_base)
+            if job.format == "matroska" and not attached and moment + 2 * length <= 0:
+                continue  # hidden by an edit list; Matroska has none, and would play it
             if job.end is not None and moment > job.end + BEYOND:
                 return
             if attached or ((moment >= job.start or not job.start) and (job.end is None or moment < job.end)):
