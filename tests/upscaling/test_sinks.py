@@ -274,3 +274,42 @@ def test_a_full_disk_keeps_the_finished_frames(tmp_path, generator, monkeypatch,
         assert stop_after(patch, 0) == [0]  # not one frame is computed again
         upscale_video(source, tmp_path / "b.mp4", generator)
     assert len(pictures(tmp_path / "b.mp4")) == 12
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_sound_that_an_edit_list_hides_is_not_heard(tmp_path, generator, suffix):
+    # half a second of sound lies before the first frame and is hidden (ISO 14496-12, 8.6.6); Matroska has no such list
+    source = record(tmp_path / "a.mp4", sound_at=-0.5, seconds=1.5, options={"bf": "0"})
+
+    def sound(path):
+        with av.open(str(path)) as film:
+            first = next(film.decode(video=0)).time
+        with av.open(str(path)) as film:
+            frames = list(film.decode(audio=0))
+        return frames[0].time - first, frames[-1].time + frames[-1].samples / frames[-1].sample_rate - first
+    (begin, end), (begin_after, end_after) = sound(source), sound(tmp_path / upscale_and_name(source, tmp_path / f"b{suffix}", generator))
+    assert begin >= 0 and begin_after > begin - 0.07 and end_after == pytest.approx(end, abs=0.03)  # 64 ms: one packet of run-up at 16 kHz
+
+
+def upscale_and_name(source, target, generator) -> str:
+    upscale_video(source, target, generator)
+    return target.name
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_last_sound_without_a_length_is_kept(tmp_path, generator, suffix):
+    source = record(tmp_path / "a.nut", codec="ffv1", sound=("flac",))  # NUT states no duration of a packet
+    upscale_video(source, tmp_path / f"b{suffix}", generator)
+    assert packets(tmp_path / f"b{suffix}") == packets(source)
+
+
+def test_apples_tags_into_matroska_without_noise(tmp_path, generator, capfd):
+    def phone(out, video, tracks):
+        out.metadata["com.apple.quicktime.make"] = "a phone"
+    source = record(tmp_path / "a.mov", setup=phone, container={"movflags": "use_metadata_tags"}, frames=2)
+    upscale_video(source, tmp_path / "b.mkv", generator)
+    assert "not used" not in (said := capfd.readouterr()).out + said.err
+    upscale_video(source, tmp_path / "b.mov", generator)
+    for name in ("b.mkv", "b.mov"):
+        with av.open(str(tmp_path / name)) as film:
+            assert "a phone" in film.metadata.values()
