@@ -63,7 +63,7 @@ def heard(job, film, streams: dict):
         for packet in real_packets(packets):
             moment = float(packet.pts * packet.time_base - job.origin)
             attached, length = packet.stream.type == "video", float((packet.duration or 0) * packet.time_base)
-            if job.format == "matroska" and not attached and moment + 2 * length <= 0:
+            if job.format == "matroska" and not attached and length and moment + 2 * length <= 0:
                 continue  # hidden by an edit list; Matroska has none, and would play it
             if job.end is not None and moment > job.end + BEYOND:
                 return

@@ -130,10 +130,9 @@ def test_broken_animations_are_a_sentence(tmp_path, capsys):
 
 def test_a_palette_with_transparency_keeps_its_colours(tmp_path, upscaler):
     # Pillow 13.0 loses the palette of an animated PNG once it goes back to an earlier frame, and every colour becomes black
-    rng, frames = np.linspace(40, 220, 48)[None].repeat(32, 0), []
-    for number in range(3):
-        rgba = np.stack([rng, rng[:, ::-1], np.full_like(rng, 60 * number), np.full_like(rng, 250)], -1).astype(np.uint8)
-        frames.append(Image.fromarray(rgba).quantize(64))
+    ramp = np.linspace(40, 220, 48)[None].repeat(32, 0)
+    first = Image.fromarray(np.stack([ramp, ramp[:, ::-1], np.linspace(0, 200, 32)[:, None].repeat(48, 1), np.full_like(ramp, 250)], -1).astype(np.uint8)).quantize(64)
+    frames = [first, first.transpose(Image.Transpose.FLIP_TOP_BOTTOM), first.transpose(Image.Transpose.ROTATE_180)]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=80, loop=0)
     with Image.open(tmp_path / "a.png") as image:
         assert image.mode == "P" and "transparency" in image.info
