@@ -5,7 +5,7 @@ import os
 from fractions import Fraction
 
 from .encoding import add_encoder
-from .sinks import Carried, container_options, dress, lost, real_packets
+from .sinks import carried, container_options, dress, lost, real_packets
 from .streams import open_film
 
 NEARLY = 0.5  # seconds that may be missing at the end of a whole video
@@ -17,12 +17,12 @@ def join(job, segments) -> None:
     av, whole = job.av, segments.folder / f"whole{job.target.suffix.lower()}"
     with open_film(av, job.source) as film, av.open(str(whole), "w", format=job.format, options=container_options(film, job.format, job.strip)) as out:
         sink = add_encoder(out, segments.look, job.crf, job.rate, job.base)
-        streams = {index: Carried(av, out, film.streams[index], copied, job.strip) for index, copied in job.carried.items()}
+        streams = {index: carried(av, out, film.streams[index], copied, job.strip) for index, copied in job.carried.items()}
         dress(film, film.streams[job.index], out, sink, job.shift, None if job.end is None else job.end - job.start, bool(job.start), job.strip)
         out.start_encoding()
         reached, broken = mux(av, out, seen(av, segments, sink, job.base), heard(job, film, streams), job.shift)
-        for carried in streams.values():
-            carried.close()
+        for stream in streams.values():
+            stream.close()
     missing = (job.seconds if job.end is None else min(job.end, job.seconds)) - (job.start + reached)
     if segments.state["broken"] + broken or missing > NEARLY or job.cut_off and job.end is None:
         print(f"note: {job.name} is damaged; the {segments.state['frames']} frames that could be read, up to {job.start + reached:.1f} s, were kept")
@@ -34,13 +34,13 @@ def join(job, segments) -> None:
 def mux(av, out, pictures, others, shift: Fraction) -> tuple[float, int]:
     """Write packets by their time -> (the second that was reached, packets that could not be used)."""
     reached, broken = 0.0, 0
-    for moment, _, packet, carried in heapq.merge(pictures, others, key=lambda item: item[:2]):
+    for moment, _, packet, sink in heapq.merge(pictures, others, key=lambda item: item[:2]):
         reached = max(reached, moment + float((packet.duration or 0) * packet.time_base))
-        if carried is None:
+        if sink is None:
             out.mux(packet)
             continue
         try:
-            carried.mux(packet, round(shift / packet.time_base))
+            sink.mux(packet, round(shift / packet.time_base))
         except (av.error.InvalidDataError, ValueError):  # the latter: time stamps that no container takes
             broken += 1
     return reached, broken

@@ -4,6 +4,7 @@ import io
 from fractions import Fraction
 
 from .streams import JUMP, is_attached, open_film, pyav
+from .subtitles import Subtitles, can_become
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # those that hold H.264 with its time stamps
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -14,6 +15,13 @@ OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "dur
             "alpha_mode", "timecode", "_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags")  # of the old file, not of the video
 COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}  # pictures that Matroska holds as attachments
 FIRST_PACKETS = 3  # tried in the throw-away file
+
+
+def carried(av, out, stream, copied: bool, strip: bool = False):
+    """Where the packets of a stream go: copied, sound as AAC, or subtitles as plain text."""
+    if stream.type == "subtitle" and not copied:
+        return Subtitles(av, out, stream, kept_tags(stream.metadata, strip))
+    return Carried(av, out, stream, copied, strip)
 
 
 class Carried:
@@ -78,6 +86,9 @@ def plan(av, source, target_format: str, video_index: int) -> dict[int, bool]:
                 print(f"note: {_called(stream)} does not fit this container and is re-encoded as AAC")
                 if stream.channels not in LAYOUTS:
                     print(f"note: its {stream.channels} channels become 2")
+                chosen[stream.index] = False
+            elif can_become(stream, target_format):
+                print(f"note: {_called(stream)} do not fit this container and become plain text")
                 chosen[stream.index] = False
             else:
                 fits_not = "do not fit this container and are" if stream.type == "subtitle" else "does not fit this container and is"

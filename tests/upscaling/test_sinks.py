@@ -15,6 +15,7 @@ from srgan_lib.upscaling import segments as segments_module
 from srgan_lib.upscaling import video as video_module
 from srgan_lib.upscaling.files import upscale_files
 from srgan_lib.upscaling.segments import decoding_stamps, part_of
+from srgan_lib.upscaling.subtitles import words
 
 
 @pytest.fixture(scope="module")
@@ -313,3 +314,49 @@ def test_apples_tags_into_matroska_without_noise(tmp_path, generator, capfd):
     for name in ("b.mkv", "b.mov"):
         with av.open(str(tmp_path / name)) as film:
             assert "a phone" in film.metadata.values()
+
+
+def texts(path) -> list[tuple[float, float, str]]:
+    """(begin, end, words) of every line of the first subtitles, by FFmpeg's own decoder; seconds since the first frame."""
+    with av.open(str(path)) as film:
+        first = next(film.decode(video=0)).time  # Matroska puts the run-up of sound before it
+    with av.open(str(path)) as film:
+        stream, found = film.streams.subtitles[0], []
+        for packet in film.demux(stream):
+            for line in (packet.decode() if packet.size else ()):
+                spoken = b"".join(getattr(part, "dialogue", b"") or b"" for part in (line if hasattr(line, "__iter__") else [line])).decode().strip()
+                begin = float(packet.pts * packet.time_base) - first
+                found += [(round(begin, 2), round(begin + float(packet.duration * packet.time_base), 2), spoken)] if spoken else []
+    return found
+
+
+ASS = "[Script Info]\nScriptType: v4.00+\n[V4+ Styles]\nFormat: Name, Fontname\nStyle: Default,Arial\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n" \
+    "Dialogue: 0,0:00:00.20,0:00:00.70,Default,,0,0,0,,{\\i1}Guten{\\i0} Tag, Welt\n"
+LINES = {".srt": "1\n00:00:00,200 --> 00:00:00,700\n<i>Guten</i> Tag, Welt\n", ".vtt": "WEBVTT\n\n00:00.200 --> 00:00.700\n<i>Guten</i> Tag, Welt\n", ".ass": ASS}
+
+
+@pytest.mark.parametrize("kind", sorted(LINES))
+def test_subtitles_of_text_go_into_every_container(tmp_path, generator, kind, capsys):
+    plain = record(tmp_path / "plain.mkv")
+    (tmp_path / f"words{kind}").write_text(LINES[kind])
+    with av.open(str(plain)) as film, av.open(str(tmp_path / f"words{kind}")) as lines, av.open(str(tmp_path / "a.mkv"), "w") as out:
+        copies = {(one.name, stream.index): out.add_stream_from_template(stream) for one in (film, lines) for stream in one.streams}
+        copies[lines.name, 0].metadata["language"] = "ger"
+        out.start_encoding()
+        for one in (lines, film):
+            for packet in one.demux():
+                if packet.size:
+                    packet.stream = copies[one.name, packet.stream.index]
+                    out.mux(packet)
+    for before, after in (("a.mkv", "b.mp4"), ("a.mkv", "c.mov"), ("b.mp4", "d.mkv")):
+        capsys.readouterr()
+        upscale_video(tmp_path / before, tmp_path / after, generator)
+        assert "become plain text" in capsys.readouterr().out
+        assert texts(tmp_path / after) == [(0.2, 0.7, "Guten Tag, Welt")]
+        with av.open(str(tmp_path / after)) as film:
+            assert film.streams.subtitles[0].metadata["language"] == "ger"
+
+
+def test_the_words_of_a_line():
+    assert words(b"\0\x02Hi\0\0\0\x08styl", "mov_text") == "Hi" and words(b"\0\0", "mov_text") == ""  # 3GPP TS 26.245, 5.17
+    assert words(b"0,0,Default,,0,0,0,,{\\an8}One,\\Ntwo", "ass") == "One,\ntwo" and words(b"3 < 4 <b>and</b> 5 > 4", "subrip") == "3 < 4 and 5 > 4"
