@@ -23,6 +23,7 @@ def join(job, segments) -> None:
         reached, broken = mux(av, out, seen(av, segments, sink, job.base), heard(job, film, streams), job.shift)
         for stream in streams.values():
             stream.close()
+    reached = max(reached, float(segments.end * job.base))  # frames are stored in another order than they are shown
     missing = (job.seconds if job.end is None else min(job.end, job.seconds)) - (job.start + reached)
     if segments.state["broken"] + broken or missing > NEARLY or job.cut_off and job.end is None:
         print(f"note: {job.name} is damaged; the {segments.state['frames']} frames that could be read, up to {job.start + reached:.1f} s, were kept")

@@ -140,6 +140,12 @@ def test_the_last_image_of_a_slide_show_stays_as_long(tmp_path, generator, suffi
     assert probe(tmp_path / "cut.mp4")["seconds"] == pytest.approx(2.5, abs=0.01)
 
 
+def test_slow_frames_out_of_order_are_not_called_damaged(tmp_path, generator, capsys):
+    source = record(tmp_path / "a.mp4", frames=6, stamps=[10_000 * number for number in range(6)], durations=[10_000] * 6, sound=(), options={"bf": "3"})
+    upscale_video(source, tmp_path / "b.mp4", generator)
+    assert "damaged" not in capsys.readouterr().out and probe(tmp_path / "b.mp4")["seconds"] == pytest.approx(60, abs=0.1)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_variable_rate_with_frames_out_of_order_keeps_its_length(tmp_path, generator, suffix):
     stamps = [0, 40, 80, 300, 900, 910, 950, 1500, 1540, 1600]
