@@ -7,6 +7,7 @@ JPEG XL are read where their plugins are installed, and the sentence for a file 
 import io
 import os
 import re
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def unknown(data: bytes, name: str) -> str:
     for sign, kind in BEGINNINGS.items():
         if data.startswith(sign):
             return f"a {kind} that Pillow does not read: its beginning is broken, or it is of a rare kind{' (12 bits, lossless)' if kind == 'JPEG' else ''}"
-    return "not a picture in a format that Pillow knows"
+    return "not a picture in a format that Pillow knows" if data else "not a picture: the file is empty"
 
 
 def _looks_like(kind: str, data: bytes) -> bool:
@@ -116,7 +117,9 @@ def is_picture(path: Path) -> bool:
         data = head(path, 64)
         if any(_looks_like(kind, data) for kind in PLUGINS):
             return True
-        Image.open(path, formats=[kind for kind in formats() if kind not in BY_NAME]).close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, on the tags of what is no picture
+            Image.open(path, formats=[kind for kind in formats() if kind not in BY_NAME]).close()
         return True
     except Exception:  # whatever a decoder raises on what is no picture
         return False

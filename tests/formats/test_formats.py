@@ -403,6 +403,8 @@ def test_known_beginnings_are_called_by_their_name(capfd):
         quiet(whole[:20] + b"\xff" + whole[21:])
     with pytest.raises(ImageError, match="a JPEG that Pillow does not read.*12 bits, lossless"):
         quiet(lossless + b"\0" * 100)
+    with pytest.raises(ImageError, match="not a picture: the file is empty"):
+        quiet(b"")
     webp = tiff(DEEP[..., :3], photometric="rgb").replace(struct.pack("<HHII", 259, 3, 1, 1), struct.pack("<HHII", 259, 3, 1, 50001))
     with pytest.raises(ImageError, match="TIFF of a rare kind"):
         quiet(webp)
