@@ -56,6 +56,19 @@ def seen(av, segments, sink, base: Fraction):
         yield float(dts * base), 0, packet, None
 
 
+def _line_within(packet, moment: float, job) -> float:
+    """Cut a line of subtitles that --start or --end meets -> the second at which it begins."""
+    base, begin, end = packet.time_base, moment, moment + float((packet.duration or 0) * packet.time_base)
+    if begin < job.start < end:
+        begin = job.start
+        packet.pts = packet.dts = packet.pts + round((begin - moment) / base)
+    if job.end is not None:
+        end = min(end, job.end)
+    if packet.duration and end > begin:
+        packet.duration = round((end - begin) / base)
+    return begin
+
+
 def heard(job, film, streams: dict):
     """(second, 1, packet, where it goes) for everything else of the source between --start and --end."""
     wanted = [film.streams[index] for index in streams]
@@ -68,6 +81,8 @@ def heard(job, film, streams: dict):
                 continue  # hidden by an edit list; Matroska has none, and would play it
             if job.end is not None and moment > job.end + BEYOND:
                 return
+            if packet.stream.type == "subtitle":
+                moment = _line_within(packet, moment, job)
             if attached or ((moment >= job.start or not job.start) and (job.end is None or moment < job.end)):
                 yield 0.0 if attached else moment - job.start, 1, packet, streams[packet.stream.index]
     except job.av.FFmpegError:

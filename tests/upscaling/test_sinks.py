@@ -366,3 +366,13 @@ def test_subtitles_of_text_go_into_every_container(tmp_path, generator, kind, ca
 def test_the_words_of_a_line():
     assert words(b"\0\x02Hi\0\0\0\x08styl", "mov_text") == "Hi" and words(b"\0\0", "mov_text") == ""  # 3GPP TS 26.245, 5.17
     assert words(b"0,0,Default,,0,0,0,,{\\an8}One,\\Ntwo", "ass") == "One,\ntwo" and words(b"3 < 4 <b>and</b> 5 > 4", "subrip") == "3 < 4 and 5 > 4"
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_line_that_start_or_end_meets_is_cut(tmp_path, generator, suffix):
+    source = with_subtitles(tmp_path / "a.mkv")  # from 0.2 to 0.7 s
+    for start, end, line in ((0.5, None, (0, 0.2)), (None, 0.5, (0.2, 0.5)), (0.3, 0.6, (0, 0.3))):
+        upscale_video(source, tmp_path / f"b{suffix}", generator, start=start, end=end)
+        with av.open(str(tmp_path / f"b{suffix}")) as film:
+            lines = [(float(packet.pts * packet.time_base), float(packet.duration * packet.time_base)) for packet in film.demux(subtitles=0) if packet.size > 2]
+        assert len(lines) == 1 and lines[0] == pytest.approx((line[0], line[1] - line[0]), abs=0.002)
