@@ -49,9 +49,11 @@ def is_video(path) -> bool:
 def looks_like_by_head(path) -> str | None:
     """"video" or "image" where the first bytes of a file say so, whatever it is called; None where they do not."""
     try:
+        if not os.path.isfile(path):  # what is read from a pipe is gone
+            return None
         with open(path, "rb") as file:
             data = file.read(16)
-    except OSError:
+    except (OSError, ValueError):
         return None
     if data[4:8] == b"ftyp":
         return None if data[8:12] in STILL_BRANDS else "video"

@@ -265,6 +265,9 @@ def test_what_a_file_holds_counts_more_than_its_name(tmp_path, generator, capsys
     Image.fromarray(scene(0)).save(tmp_path / "photo.jpg")
     (tmp_path / "photo.jpg").rename(tmp_path / "photo.mp4")
     assert not is_video(tmp_path / "photo.mp4")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.mp4")
+        assert is_video(tmp_path / "pipe.mp4")  # by its name: it would wait for ever for somebody who writes
     assert upscale_files([str(tmp_path / "photo.mp4"), str(tmp_path / "video.jpg")], str(tmp_path / "out"), generator) == 0
     assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["photo-x2.png", "video-x2.mp4"]
 
