@@ -102,7 +102,7 @@ class ImageBank:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent, f".{glob.escape(path.name)}.*.part")
         partial, index = (path.with_name(f".{path.name}.{os.getpid()}{kind}.part") for kind in ("", ".json"))
-        names, sizes, held = [], [], hold(partial)
+        names, sizes, held, known, twins = [], [], hold(partial), {}, []
         try:
             with open(partial, "wb") as file:
                 for name, source in tqdm(pictures, "decoding", total, unit=" pictures", disable=not progress, delay=1):
@@ -115,6 +115,10 @@ class ImageBank:
                     file.write(image.tobytes())
                     names.append(name)
                     sizes.append(image.shape[:2])
+                    twin = known.setdefault(hashlib.sha256(image).digest(), name)
+                    twins += [f"{name} is {twin}"] if twin != name else []
+            if twins:
+                tqdm.write(f"note: {len(twins)} image{'s' * (len(twins) > 1)} stand{'s' * (len(twins) == 1)} there more than once (such as {twins[0]}), and count each time")
             if not names:
                 raise DataError(f"{path.stem}: no pictures in it")
             os.replace(partial, path.with_suffix(".bin"))

@@ -58,7 +58,7 @@ def decode(image: Image.Image, name: str, source, page: int = 0) -> Picture:
         picture.icc = image.info.get("icc_profile")
     elif "icc_profile" in image.info:
         note(f"{name}: the colours are turned from {image.mode} into RGB without its profile")
-    if bits > 8 and picture.deep is None and not picture.grey:
+    if bits > 8 and picture.deep is None and not image.mode.startswith(("I", "F")):  # those were looked at value by value
         note(f"{name}: {bits} bits a channel, of which Pillow reads 8; the result has 8")
     used = len(image.getbands()) if picture.alpha is not None else 1 if picture.grey else 3
     if image.format == "TIFF" and image.mode not in ("CMYK", "P", "PA") and image.tag_v2.get(277, 1) > used:

@@ -18,6 +18,7 @@ from ..notes import note
 from .known import as_file, depth, head, siz_depths
 
 OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+NODATA = 42113  # GDAL's tag for the value that means "nothing was measured here"
 TURNS = {2: (0, 1), 3: (2, 0), 4: (2, 1), 5: (3, 1), 6: (3, 0), 7: (1, 1), 8: (1, 0)}  # EXIF: quarter turns to the left, mirrored after
 
 
@@ -87,7 +88,15 @@ def _by_pyav(source, depths: list[int], name: str) -> np.ndarray:
         raise ImageError(f"{name}: broken picture ({getattr(error, 'strerror', None) or error})") from None
     if not frames or frames[0].format.name not in ("gray16le", "rgb48le", "rgba64le", "ya16le"):
         raise ImageError(f"{name}: a JPEG 2000 whose values ({', '.join(map(str, depths))} bits) are not read right here; save it as PNG with 16 bits first")
-    return scaled(frames[0].to_ndarray() >> (16 - bits), bits)
+    return scaled(_values(frames[0]) >> (16 - bits), bits)
+
+
+def _values(frame) -> np.ndarray:
+    """uint16 of a decoded frame; PyAV (18.1) makes no array of greys with alpha."""
+    if frame.format.name != "ya16le":
+        return frame.to_ndarray()
+    rows = np.frombuffer(frame.planes[0], "<u2").reshape(frame.height, -1)
+    return rows[:, :2 * frame.width].reshape(frame.height, frame.width, 2)
 
 
 def _planes(image: Image.Image, source, name: str) -> np.ndarray:
@@ -136,7 +145,7 @@ def rare_tiff(page, name: str) -> np.ndarray:
     if pixels.dtype.kind not in "uif":
         raise ImageError(f"{name}: a TIFF of {pixels.dtype} values, which are no levels of a picture")
     alpha, bands = any(int(kind) in (1, 2) for kind in page.extrasamples), pixels.shape[2]
-    colours = 1 if bands < 3 else 3
+    colours, pixels = 1 if bands < 3 else 3, with_data(pixels, page.tags.valueof(NODATA), name)
     if bands > colours + alpha:
         note(f"{name}: {bands} bands; the first {'one is' if colours == 1 else '3 are'} used")
     shown = levels(pixels[..., :colours], page.bitspersample, name, whole_byte=True)
@@ -175,6 +184,9 @@ def grey_values(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray,
         values = values >> (16 - bits)  # Pillow shifts fewer bits up, which leaves white below 65535
     signed = is_signed(image)
     values = values.view(np.int8) if signed and values.dtype == np.uint8 else values
+    if image.format == "TIFF":
+        values = values.view(np.uint32) if bits == 32 and values.dtype == np.int32 and not signed else values  # Pillow has no unsigned mode of 32 bits
+        values = with_data(values, image.tag_v2.get(NODATA), name)
     known = bits if image.format in ("JPEG2000", "TIFF") and bits < 16 else 16
     out = levels(values, known, name, signed)
     if image.format == "TIFF" and image.tag_v2.get(262) == 0 and values.dtype.kind != "f":
@@ -184,6 +196,19 @@ def grey_values(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray,
 
 def is_signed(image: Image.Image) -> bool:
     return image.format == "TIFF" and image.mode in ("L", "I", "I;16", "I;16B") and 2 in image.tag_v2.get(339, (1,))
+
+
+def with_data(values: np.ndarray, nodata, name: str) -> np.ndarray:
+    """Values with a number in place of those that a GeoTIFF calls missing (GDAL's tag 42113): the least of the others, and it is said."""
+    try:
+        mark = float(str(nodata).strip("\0 "))
+    except ValueError:
+        return values
+    gaps = (np.isnan(values) if np.isnan(mark) else values == np.array(mark, values.dtype)) if values.dtype.kind == "f" else np.zeros(1, bool)
+    if not gaps.any() or gaps.all():
+        return values
+    note(f"{name}: {int(gaps.sum())} values are missing ({mark:g}); they become the least of the others")
+    return np.where(gaps, values[~gaps].min(), values)
 
 
 def levels(values: np.ndarray, bits: int, name: str, signed: bool = False, whole_byte: bool = False) -> np.ndarray:
@@ -205,6 +230,8 @@ def levels(values: np.ndarray, bits: int, name: str, signed: bool = False, whole
         if not whole:
             note(f"{name}: values from {least:g} to {most:g} are taken as levels 0 to 255")
         return np.floor(values.astype(np.float64) * 257 + 0.5).astype(np.uint16)
+    if least == most and not is_float and 0 <= least <= 65535:
+        return scaled(values, min(bits, 16))
     if least == most:
         raise ImageError(f"{name}: every value is {least:g}, which is no level from 0 to 1 or 0 to 255; scale the values first")
     note(f"{name}: values from {least:g} to {most:g} are stretched to black and white")

@@ -7,6 +7,7 @@ JPEG XL are read where their plugins are installed, and the sentence for a file 
 import io
 import os
 import re
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,6 +22,8 @@ PLUGINS = {"HEIF": ("pillow_heif", "pillow-heif", (".heic", ".heics", ".heif", "
 SAFE = (*COMMON, *BY_NAME, *PLUGINS)
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO/IEC 23008-12, annex B
 JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")  # ISO/IEC 18181-1 and -2
+WEBP_IN_TIFF = 50001  # a compression that Pillow's libtiff is built without (13.0)
+BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF"}
 HEAD = 2**18  # bytes from which depth and kind are told
 
 
@@ -53,7 +56,8 @@ def opened(source, name: str) -> Image.Image | None:
     """
     wanted = [kind for kind in formats() if kind not in BY_NAME or Image.registered_extensions().get(Path(name).suffix.lower()) == kind]
     try:
-        return Image.open(as_file(source), formats=wanted)
+        image = Image.open(as_file(source), formats=wanted)
+        return None if image.format == "TIFF" and image.tag_v2.get(259) == WEBP_IN_TIFF else image
     except Image.UnidentifiedImageError:
         if head(source, 4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return None
@@ -88,7 +92,10 @@ def unknown(data: bytes, name: str) -> str:
     named = Image.registered_extensions().get(Path(name).suffix.lower())
     if rare or named in set(Image.OPEN) - set(SAFE):
         return f"a file in {(rare or [named])[0]}, a rare format that is not opened here, for safety; save it as PNG first"
-    return "not a picture in a format that Pillow knows"
+    for sign, kind in BEGINNINGS.items():
+        if data.startswith(sign):
+            return f"a {kind} that Pillow does not read: its beginning is broken, or it is of a rare kind{' (12 bits, lossless)' if kind == 'JPEG' else ''}"
+    return "not a picture in a format that Pillow knows" if data else "not a picture: the file is empty"
 
 
 def _looks_like(kind: str, data: bytes) -> bool:
@@ -110,7 +117,9 @@ def is_picture(path: Path) -> bool:
         data = head(path, 64)
         if any(_looks_like(kind, data) for kind in PLUGINS):
             return True
-        Image.open(path, formats=[kind for kind in formats() if kind not in BY_NAME]).close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, on the tags of what is no picture
+            Image.open(path, formats=[kind for kind in formats() if kind not in BY_NAME]).close()
         return True
     except Exception:  # whatever a decoder raises on what is no picture
         return False
@@ -122,6 +131,8 @@ def is_picture(path: Path) -> bool:
 def depth(image: Image.Image, data: bytes) -> int:
     """Bits a channel as stored, told from the file's head before anything is decoded; 8 where nothing says more."""
     layout, kind = str(getattr(image, "tile", "")), image.format
+    if kind in ("BMP", "DIB", "TGA", "ICO"):
+        return 8  # a 16 in their layout counts the bits of a whole pixel
     if kind == "JPEG2000":
         return max(siz_depths(data), default=8)
     if kind == "AVIF" and (at := data.find(b"av1C")) >= 0 and len(data) > at + 6:  # AV1-ISOBMFF 2.3.3

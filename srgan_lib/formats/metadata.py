@@ -13,6 +13,7 @@ from .known import chunks
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128  # EXIF tags
 TIFF_LAYOUT = {*range(254, 260), 262, 266, 273, *range(277, 285), 317, *range(320, 326), 338, 339, 347, 529, 530, 531, 532,
                700, 33723, 34377, 34675}  # TIFF tags that describe the old file's pixels, not the photograph, or are carried apart
+DESCRIPTION = 0x010E  # in which programs of microscopy keep sizes and pages
 PIXELS_HIGH_AND_WIDE = (0xA002, 0xA003)  # EXIF's own copy of the old size
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP")  # PNG, third edition, 11.3.2
 PLAIN_GAMMA = range(45000, 46001)  # about 1 / 2.2: what everybody shows without being told
@@ -98,12 +99,20 @@ def _tiff_exif(tags: Image.Exif) -> Image.Exif:
     """A TIFF keeps its layout and its EXIF in one list; take what is about the photograph."""
     kept = Image.Exif()
     for tag, value in tags.items():
-        if tag not in TIFF_LAYOUT and tag not in (ORIENTATION, 296, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if tag not in TIFF_LAYOUT and not (tag == DESCRIPTION and _tells_layout(str(value))) and tag not in (ORIENTATION, 296, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             kept[tag] = value
     for folder in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         if tags.get_ifd(folder):
             kept.get_ifd(folder).update(tags.get_ifd(folder))
     return kept
+
+
+def _tells_layout(text: str) -> bool:
+    """Whether programs read a description for the size of the image: tifffile's, and those of ImageJ and OME, which is said."""
+    said = [who for who, found in (("ImageJ", text.startswith("ImageJ=")), ("OME-XML", "<OME" in text[:2000])) if found]
+    for who in said:
+        note(f"the description in {who} tells of the old size and is left out")
+    return bool(said) or text.startswith('{"shape": [')
 
 
 def options(info: dict, kind: str, strip: bool = False) -> dict:

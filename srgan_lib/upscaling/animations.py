@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +62,8 @@ def for_ffmpeg(source) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as folder:
         copy = str(Path(folder, "animation.png"))
+        durations, _ = _looked_through(source)
         with Image.open(source, formats=KINDS) as image:
-            durations = _durations(image, source)
             frames = [frame.convert("RGBA") for frame in ImageSequence.Iterator(image)]
         frames[0].save(copy, save_all=True, append_images=frames[1:], duration=durations, blend=0)
         yield copy
@@ -70,17 +71,22 @@ def for_ffmpeg(source) -> Iterator[str]:
 
 def upscale_animation(source, target, upscaler, quality: int = 95, label: bool | str = False, strip: bool = False) -> tuple[int, int]:
     """Enlarge every frame -> (width, height) of the result. strip: without EXIF, XMP and comments. Raises ImageError."""
-    name = FORMATS[Path(target).suffix.lower()]
+    name, (durations, has_texts) = FORMATS[Path(target).suffix.lower()], _looked_through(source)
     with Image.open(source, formats=KINDS) as image:
-        durations, first = _durations(image, source), image.format
+        first = image.format
         hidden = 1 if image.info.get("default_image") else 0  # APNG: the first picture is for viewers without animation
         if hidden and name != "PNG":
             note(f"the still image of this APNG does not fit {name} and is left out")
         frames = _enlarged(image, upscaler, name, label, hidden if name != "PNG" else 0)
         kept = [key for key in PASSED_ON[name] if key in image.info and not (strip and key in PERSONAL)]
         options = {key: image.info[key] for key in kept if key != "background" or first == name}
+        if first == "GIF" != name and "loop" in PASSED_ON[name]:
+            options.setdefault("loop", 1)  # a GIF that says nothing plays once; elsewhere nothing said is for ever
+        elif name == "GIF" != first and options.get("loop") == 1:
+            del options["loop"]
+        durations = hundredths(durations) if name == "GIF" else durations
         lost = [word for key, word in WORDS.items() if image.info.get(key) and key not in PASSED_ON[name] and not (strip and key in PERSONAL)]
-        lost += ["the texts"] if getattr(image, "text", {}) and not strip else []
+        lost += ["the texts"] if has_texts and not strip else []
         if lost:
             note(f"{', '.join(lost)} of the animation {'is' if len(lost) == 1 and lost != ['the texts'] else 'are'} left out")
         options |= {"WEBP": {"lossless": True} if quality == 100 else {"quality": quality}, "AVIF": {"quality": quality}, "GIF": {"disposal": 2, "optimize": False}, "PNG": {"disposal": 0, "blend": 0}}[name]
@@ -92,17 +98,31 @@ def upscale_animation(source, target, upscaler, quality: int = 95, label: bool |
         return start.size
 
 
-def _durations(image, source) -> list[float]:
-    """Milliseconds of each frame. Raises ImageError for what cannot be decoded."""
+def _looked_through(source) -> tuple[list[float], bool]:
+    """(milliseconds of each frame, whether a PNG has texts), by a reader of its own: Pillow (13.0) loses a PNG's palette on its way back.
+
+    Raises ImageError.
+    """
     found = []
     try:
-        for frame in ImageSequence.Iterator(image):
-            frame.load()  # WebP tells a frame's duration once it is decoded
-            found.append(frame.info.get("duration", 0))
+        with Image.open(source, formats=KINDS) as image:
+            for frame in ImageSequence.Iterator(image):
+                frame.load()  # WebP tells a frame's duration once it is decoded
+                found.append(frame.info.get("duration", 0))
+            return found, bool(getattr(image, "text", {}))
     except Exception as error:
         raise ImageError(f"{source}: broken animation ({error})") from None
-    image.seek(0)
-    return found
+
+
+def hundredths(durations: list[float]) -> list[int]:
+    """Milliseconds that a GIF can hold (GIF89a, 23, c, vii): each frame ends at the hundredth nearest to its own end, so that the sum stays."""
+    held, now = [], 0
+    for duration, end in zip(durations, accumulate(durations)):
+        then = max(int(end / 10 + 0.5), now + (duration > 0))
+        held, now = [*held, 10 * (then - now)], then
+    if any(abs(a - b) > 0.5 for a, b in zip(held, durations)):
+        note("a GIF counts in hundredths of a second; the durations are rounded to them, and their sum stays")
+    return held
 
 
 def _enlarged(image, upscaler, name: str, label, skip: int):

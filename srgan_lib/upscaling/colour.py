@@ -57,6 +57,11 @@ def has_alpha(frame) -> bool:
     return frame.format.name.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbra", "ya", "pal", "ayuv", "vuya"))
 
 
+def byte_order(frame) -> str:
+    """numpy's sign for the order of a format's bytes."""
+    return ">" if frame.format.name.endswith("be") else "<"
+
+
 def depth(frame) -> int:
     return max(component.bits for component in frame.format.components)
 
@@ -91,6 +96,9 @@ class Reader:
     def __call__(self, frame) -> np.ndarray:
         if is_rgb(frame):
             return self._rgb(frame)
+        if frame.format.name.startswith("grayf"):  # shares of white, as floats
+            share = plane_of(frame.planes[0], f"{byte_order(frame)}f{depth(frame) // 8}")[:, :frame.width]
+            return share.astype(np.float32).clip(0, 1)[..., None].repeat(3, -1)
         full, bits = is_full(frame, self.codec), depth(frame)
         luma, *chroma = self._planes(frame)
         kr, kb = WEIGHTS[frame.colorspace if frame.colorspace in WEIGHTS else guess(frame.height)]
@@ -111,7 +119,7 @@ class Reader:
         frame = self._plain(frame)
         if frame.format.name.startswith("gray"):
             bits = depth(frame)
-            luma = plane_of(frame.planes[0], np.uint16 if bits > 8 else np.uint8)[:, :frame.width] * np.float32(1 << 16 - bits)
+            luma = plane_of(frame.planes[0], f"{byte_order(frame)}u2" if bits > 8 else np.uint8)[:, :frame.width] * np.float32(1 << 16 - bits)
             return [luma, np.full_like(luma, 32768), np.full_like(luma, 32768)]
         key = (frame.format.name, frame.width, frame.height)
         if key != self.key:

@@ -66,10 +66,15 @@ class Segments:
         The last one's duration makes the sum right: .mp4 counts a track's length along the decoding times.
         """
         heads = [head for head, _ in self._walk()]
-        stamps, end = decoding_stamps([head[0] for head in heads]), max(head[0] + head[1] for head in heads)
+        stamps, end = decoding_stamps([head[0] for head in heads]), self.end
         last = end - min(head[0] for head in heads) - (stamps[-1] - stamps[0])
         for number, ((head, file), dts) in enumerate(zip(self._walk(), stamps), 1):
             yield head[0], dts, last if self.along_decoding and number == len(heads) else head[1], bool(head[2]), file.read(head[3])
+
+    @property
+    def end(self) -> int:
+        """The time stamp at which the last frame ends."""
+        return max(head[0] + head[1] for head, _ in self._walk())
 
     def _walk(self):
         """(head, file) of each packet; the caller may read the packet's bytes, or not."""

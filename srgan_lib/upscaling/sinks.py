@@ -4,14 +4,24 @@ import io
 from fractions import Fraction
 
 from .streams import JUMP, is_attached, open_film, pyav
+from .subtitles import Subtitles, can_become
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # those that hold H.264 with its time stamps
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # by channels: raw sound often does not name its own
 OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "number_of_frames", "number_of_bytes", "bps", "rotate", "vendor_id",
+            "operational_pattern_ul", "uid", "generation_uid", "company_name", "product_name", "product_version", "product_version_num", "product_uid",
+            "toolkit_version_num", "material_package_umid", "file_package_umid",  # of an MXF
             "alpha_mode", "timecode", "_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags")  # of the old file, not of the video
 COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}  # pictures that Matroska holds as attachments
 FIRST_PACKETS = 3  # tried in the throw-away file
+
+
+def carried(av, out, stream, copied: bool, strip: bool = False):
+    """Where the packets of a stream go: copied, sound as AAC, or subtitles as plain text."""
+    if stream.type == "subtitle" and not copied:
+        return Subtitles(av, out, stream, kept_tags(stream.metadata, strip))
+    return Carried(av, out, stream, copied, strip)
 
 
 class Carried:
@@ -37,6 +47,8 @@ class Carried:
             self.jump, shift = (self.jump + back, shift - back) if back * packet.time_base > JUMP else (self.jump, shift)
         if self.resampler is None:
             packet.pts, packet.dts = packet.pts - shift, max(packet.dts - shift, self.last + 1 if self.last is not None else packet.dts - shift)
+            if not packet.duration and self.last is not None and packet.stream.type == "audio":
+                packet.duration = packet.dts - self.last  # as the one before: .mp4 would not play a last one without a length
             packet.pts, self.last = max(packet.pts, packet.dts), packet.dts
             packet.stream = self.sink
             self.out.mux(packet)
@@ -75,8 +87,12 @@ def plan(av, source, target_format: str, video_index: int) -> dict[int, bool]:
                 if stream.channels not in LAYOUTS:
                     print(f"note: its {stream.channels} channels become 2")
                 chosen[stream.index] = False
+            elif can_become(stream, target_format):
+                print(f"note: {_called(stream)} do not fit this container and become plain text")
+                chosen[stream.index] = False
             else:
-                print(f"note: {_called(stream)} does not fit this container and is left out{'' if target_format == 'matroska' else '; .mkv may hold it'}")
+                fits_not = "do not fit this container and are" if stream.type == "subtitle" else "does not fit this container and is"
+                print(f"note: {_called(stream)} {fits_not} left out{'' if target_format == 'matroska' else '; .mkv may hold them' if stream.type == 'subtitle' else '; .mkv may hold it'}")
         if film.streams.attachments and target_format != "matroska":
             print(f"note: {len(film.streams.attachments)} attached files (fonts) are left out; .mkv holds them")
     return chosen
@@ -146,9 +162,9 @@ def kept_tags(metadata: dict, strip: bool = False) -> dict:
     return kept
 
 
-def container_options(film, strip: bool = False) -> dict:
+def container_options(film, target_format: str, strip: bool = False) -> dict:
     """Apple's and Android's own tags need another kind of list in .mp4 and .mov."""
-    own = not strip and any(key.startswith(("com.apple.", "com.android.")) for key in film.metadata)
+    own = not strip and target_format in ("mp4", "mov") and any(key.startswith(("com.apple.", "com.android.")) for key in film.metadata)
     return {"movflags": "use_metadata_tags"} if own else {}
 
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..errors import ImageError
+from ..formats.known import HEIF_BRANDS
 from ..images import SUFFIXES
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".m4v", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp", ".3g2", ".mts", ".m2ts", ".m2t",
@@ -15,6 +16,9 @@ DOUBTFUL = (".ts", ".mod", ".tod", ".evo", ".rm", ".dv", ".obu", ".264", ".265")
 FORMATS = ("mov", "matroska,webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "flv", "live_flv", "ogg", "mxf", "gxf", "rm", "nut", "dv", "ivf", "h264", "hevc",
            "yuv4mpegpipe", "wtv", "m4v", "mjpeg", "mjpeg_2000", "obu", "av1", "vc1", "dirac", "swf", "nsv", "amv", "gif", "apng", "h263", "h261", "cavsvideo", "roq", "film_cpk")
 STILLS = ("gif", "apng")  # Pillow's, when it knows the file
+STILL_BRANDS = (b"avif", b"avis", *HEIF_BRANDS)  # of files with boxes (ISO 14496-12, 4.3) that hold images
+SIGNS = {b"\x1a\x45\xdf\xa3": "video", b"\x89PNG\r\n": "image", b"\xff\xd8\xff": "image", b"GIF8": "image", b"II*\0": "image", b"MM\0*": "image"}  # EBML; images
+BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"wide", b"skip", b"styp")  # with which files of boxes begin
 JUMP = 1  # seconds that a clock may run back before it is taken for that of a new recording
 
 
@@ -34,10 +38,27 @@ def pyav():
 
 def is_video(path) -> bool:
     """Whether a file is for `upscale_video`: by its suffix, and by what it holds where the suffix says nothing."""
-    suffix = Path(path).suffix.lower()
-    if suffix in SUFFIXES or suffix in VIDEO_SUFFIXES and suffix not in DOUBTFUL:
-        return suffix not in SUFFIXES
+    suffix, named = Path(path).suffix.lower(), looks_like_by_head(path)
+    if suffix in SUFFIXES:
+        return named == "video" and looks_like_video(path)
+    if suffix in VIDEO_SUFFIXES and suffix not in DOUBTFUL:
+        return named != "image"
     return looks_like_video(path)
+
+
+def looks_like_by_head(path) -> str | None:
+    """"video" or "image" where the first bytes of a file say so, whatever it is called; None where they do not."""
+    try:
+        if not os.path.isfile(path):  # what is read from a pipe is gone
+            return None
+        with open(path, "rb") as file:
+            data = file.read(16)
+    except (OSError, ValueError):
+        return None
+    if data[4:8] == b"ftyp":
+        return None if data[8:12] in STILL_BRANDS else "video"
+    kinds = {kind for sign, kind in SIGNS.items() if data.startswith(sign)}
+    return "video" if data.startswith(b"RIFF") and data[8:12] == b"AVI " else next(iter(kinds), None)
 
 
 def looks_like_video(path) -> bool:
@@ -102,7 +123,7 @@ def seconds_of(film, video) -> float:
 def end_of(film, video) -> float | None:
     """The second at which a video stream says that it ends, on its own clock; None when nothing trustworthy is said."""
     kind = film.format.name
-    if kind.startswith("mov") and video.duration:
+    if kind.startswith("mov") and video.duration and not is_cut_off(film.name):
         return float(((video.start_time or 0) + video.duration) * video.time_base)
     if not kind.startswith("matroska") or is_cut_off(film.name):
         return None
@@ -114,9 +135,14 @@ def end_of(film, video) -> float | None:
 
 
 def is_cut_off(path) -> bool:
-    """Whether a Matroska file ends before its segment does, or does not say where that is (RFC 9559, 4.5; RFC 8794, 4)."""
+    """Whether a file ends before its media do: an .mp4 in a box (ISO 14496-12, 4.2), a Matroska file in its segment.
+
+    A segment that does not say where it ends (RFC 9559, 4.5; RFC 8794, 4) counts too.
+    """
     with open(str(path).removeprefix("file:"), "rb") as file:
         head = file.read(4096)
+        if head[4:8] in BOXES:
+            return _ends_within_a_box(file)
         place = head.find(b"\x18\x53\x80\x67") + 4
         if place < 4 or place >= len(head) or not head[place]:
             return True
@@ -124,3 +150,17 @@ def is_cut_off(path) -> bool:
         size = int.from_bytes(head[place:place + length], "big") & ((1 << 7 * length) - 1)
         unknown = size == (1 << 7 * length) - 1
         return unknown or place + length + size > file.seek(0, os.SEEK_END)
+
+
+def _ends_within_a_box(file) -> bool:
+    """Whether an outer box that holds media or their index goes on behind the end of its file."""
+    place, end, kind = 0, file.seek(0, os.SEEK_END), b""
+    while place + 8 <= end:
+        file.seek(place)
+        head = file.read(16)
+        size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        size = int.from_bytes(head[8:], "big") if size == 1 else size
+        if size < 8:  # 0: up to the end of the file
+            return False
+        place += size
+    return place > end and kind in (b"mdat", b"moov", b"moof")

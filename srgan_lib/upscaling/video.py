@@ -23,7 +23,7 @@ from .pictures import Upscaler
 from .pipeline import Ahead, Behind
 from .segments import Segments, part_of
 from .sinks import CONTAINERS, plan
-from .streams import best_video, end_of, open_film, origin_of, pyav, seconds_of
+from .streams import best_video, end_of, is_cut_off, open_film, origin_of, pyav, seconds_of
 from .tiles import BAR
 from .workload import faster_model
 
@@ -81,6 +81,7 @@ class Job:
             self.index, self.base, self.rate = video.index, video.time_base, video.average_rate or video.guessed_rate or Fraction(25)
             self.origin, self.seconds, self.stop = origin_of(film, video), seconds_of(film, video), end_of(film, video)
             self.codec, self.aspect = video.codec_context.name, video.sample_aspect_ratio
+            self.cut_off, self.size = film.format.name.startswith("mov") and is_cut_off(film.name), None
             self.pixels, self.name = video.codec_context.width * video.codec_context.height, film.name
         self.carried = plan(av, source, self.format, self.index)  # tried before the first frame
         self.shift = self.origin + Fraction(start)
@@ -149,6 +150,7 @@ class Job:
         height, width = (self.upscaler.scale * side for side in upright(rgb, matrix).shape[:2])
         if self.look is None:
             self.look = self._first(frame, matrix, (width + width % 2, height + height % 2), alpha)
+        self._say_new_size((frame.width, frame.height))
         if alpha is not None and not self.look.alpha:
             rgb, alpha = 1 - alpha[..., None] * (1 - rgb), None  # on white
         sr = enlarged_frame(self.upscaler.for_depth(self.look.deep), upright(rgb, matrix))
@@ -157,6 +159,12 @@ class Job:
         times = frame.time_base, pts, frame.duration or round(1 / self.rate / frame.time_base)
         self.state = self.state | {"source": frame.pts, "last": pts, "moment": moment, "frames": self.state["frames"] + 1}
         return sr, alpha, times, self.look, self.state
+
+    def _say_new_size(self, size: tuple[int, int]) -> None:
+        """A recording may change its size; the result keeps one, as a player's window does."""
+        if self.size not in (None, size):
+            print(f"note: {self.name}: its frames change from {self.size[0]} x {self.size[1]} to {size[0]} x {size[1]}; all become {self.look.size[0]} x {self.look.size[1]}")
+        self.size = size
 
     def _first(self, frame, matrix, size: tuple[int, int], alpha: np.ndarray | None) -> Look:
         """How the result looks, from the first frame; what it cannot be, is said."""

@@ -200,6 +200,13 @@ def test_broken_pictures_are_left_out_and_that_is_said(tmp_path, capsys):
     assert np.array_equal(bank[1], read_image(folder / "02.png"))
 
 
+def test_an_image_that_is_there_twice_is_named(tmp_path, capsys):
+    folder = save_photographs(tmp_path / "pictures")
+    (folder / "copy.png").write_bytes((folder / "01.png").read_bytes())
+    assert len(ImageBank.build(images(str(folder)), tmp_path / "bank", progress=False)) == 4
+    assert "1 image stands there more than once (such as copy.png is 01.png)" in "".join(capsys.readouterr())
+
+
 def test_without_any_picture_there_is_no_bank(tmp_path):
     with pytest.raises(DataError, match="no pictures"):
         ImageBank.build([("a", b"text")], tmp_path / "bank", progress=False)

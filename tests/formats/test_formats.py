@@ -343,3 +343,92 @@ def test_notes_are_printed_or_collected(capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         quiet(encoded(PHOTO, "GIF", save_all=True, append_images=[PHOTO.rotate(90)]))
+
+
+# ---------------------------------------------------------------- what people have besides
+
+
+def test_unsigned_values_of_32_bits_are_not_taken_for_signed():  # Pillow 13.0 has one mode of 32 bits, which is signed
+    values = np.linspace(0, 2**32 - 1, 60, dtype=np.uint64).reshape(6, 10).astype(np.uint32)
+    picture = quiet(tiff(values))
+    assert np.abs(picture.deep - values / (2**32 - 1) * 65535).max() < 1 and any("stretched" in text for text in picture.notes)
+    assert np.array_equal(quiet(tiff(np.full((4, 5), 55746, np.int32))).deep, np.full((4, 5), 55746))
+
+
+@pytest.mark.parametrize("shape", [(6, 10), (6, 10, 3)])
+def test_missing_values_of_a_map_take_no_part_in_the_range(shape):  # GDAL's tag 42113, ASCII
+    values = RANDOM.random(shape).astype(np.float32)
+    values[0, 0] = -9999
+    picture = quiet(tiff(values, photometric="rgb" if len(shape) == 3 else "minisblack", extratags=[(42113, 2, 6, "-9999", True)]))
+    assert any("missing (-9999)" in text for text in picture.notes)
+    assert np.abs(picture.deep[1:] - values[1:] * 65535.0).max() <= 0.51 and picture.deep[0, 0].max() < 65535 * 0.3
+
+
+def test_greys_beyond_8_bits_that_pillow_cuts_are_said():
+    header = struct.pack(">hBBHHHHii", 474, 0, 2, 2, 10, 6, 1, 0, 65535).ljust(512, b"\0")  # SGI, version 1.00: two bytes a channel
+    assert any("16 bits a channel, of which Pillow reads 8" in text for text in quiet(header + DEEP[:6, :10, 0].astype(">u2").tobytes()).notes)
+    imagecodecs = pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    assert any("10 bits a channel" in text for text in quiet(imagecodecs.avif_encode(DEEP[..., 0] >> 6, bitspersample=10)).notes)
+
+
+def test_greys_with_alpha_of_a_deep_jpeg_2000():  # PyAV 18.1 makes no array of them
+    imagecodecs = pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    picture = quiet(imagecodecs.jpeg2k_encode(np.ascontiguousarray(DEEP[..., :2]), level=0, reversible=True))
+    assert picture.grey and np.array_equal(levels_of(picture), DEEP[..., :2])
+
+
+def test_a_bmp_of_16_bits_a_pixel_has_not_16_a_channel():
+    pixels = RANDOM.integers(0, 65536, (6, 10)).astype("<u2").tobytes()
+    head = struct.pack("<IiiHHIIiiII", 40, 10, 6, 1, 16, 3, len(pixels), 0, 0, 0, 0) + struct.pack("<III", 0xF800, 0x7E0, 0x1F)  # BITFIELDS: 5, 6, 5
+    picture = quiet(b"BM" + struct.pack("<IHHI", 14 + len(head) + len(pixels), 0, 0, 14 + len(head)) + head + pixels)
+    assert picture.bits == 8 and not picture.notes
+
+
+@pytest.mark.parametrize("options, words", [({}, ""), ({"imagej": True}, "ImageJ"), ({"ome": True}, "OME-XML")])
+def test_descriptions_of_the_old_size_are_not_passed_on(options, words, tmp_path, caplog):
+    picture = quiet(tiff(DEEP[..., 0], **options))
+    assert any(words in text and "left out" in text for text in picture.notes) == bool(words)
+    write_image(np.zeros((74, 106), np.uint8), tmp_path / "a.tif", compression="tiff_adobe_deflate", **({"exif": picture.exif} if picture.exif else {}))
+    assert tifffile.imread(tmp_path / "a.tif").shape == (74, 106) and not caplog.records
+    plain = quiet(tiff(DEEP[..., 0], description="my cat", metadata=None))
+    exif = Image.Exif()
+    exif.load(plain.exif)
+    assert exif[0x010E] == "my cat"
+
+
+def test_known_beginnings_are_called_by_their_name(capfd):
+    whole = png(DEEP[..., 0])
+    lossless = b"\xff\xd8\xff\xc3\0\x0b\x10\0\x06\0\x0a\x01\1\x11\0"  # ITU-T T.81, B.2.2: SOF3, 16 bits
+    with pytest.raises(ImageError, match="a PNG that Pillow does not read"):
+        quiet(whole[:20] + b"\xff" + whole[21:])
+    with pytest.raises(ImageError, match="a JPEG that Pillow does not read.*12 bits, lossless"):
+        quiet(lossless + b"\0" * 100)
+    with pytest.raises(ImageError, match="not a picture: the file is empty"):
+        quiet(b"")
+    webp = tiff(DEEP[..., :3], photometric="rgb").replace(struct.pack("<HHII", 259, 3, 1, 1), struct.pack("<HHII", 259, 3, 1, 50001))
+    with pytest.raises(ImageError, match="TIFF of a rare kind"):
+        quiet(webp)
+    assert capfd.readouterr().err == ""  # libtiff's own words
+
+
+def test_flat_greys_of_16_bits_stay_flat(tmp_path):
+    # Pillow 13.0 blends single bytes when it turns or shrinks mode I;16, and a number pasted into it becomes another one
+    from recordings import nearly_identity
+
+    from srgan_lib.upscaling.files import upscale_files
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.full((40, 60), 40_000, np.uint16)).save(tmp_path / "a.png", exif=exif)
+    for options in ({"tile": 16}, {"long_side": 100}, {"ensemble": True}):
+        assert upscale_files([tmp_path / "a.png"], str(tmp_path / "b.png"), nearly_identity(), **options) == 0
+        result = quiet(tmp_path / "b.png").deep
+        assert result.shape[0] > result.shape[1] and np.abs(result.astype(int) - 40_000).max() <= 1
+
+
+def test_quality_100_of_jpeg_xl_is_without_loss(tmp_path):  # level=100 and distance=0 are not, `lossless` is
+    pytest.importorskip("pillow_jxl", reason="pillow-jxl-plugin is not installed")
+    from srgan_lib.upscaling.saving import save
+    formats.formats()
+    image = Image.fromarray(DEEP[..., :3].astype(np.uint8))
+    save(image, str(tmp_path / "a.jxl"), 100)
+    assert np.array_equal(quiet(tmp_path / "a.jxl").rgb, np.asarray(image))

@@ -2,8 +2,10 @@
 
     python tests/runs/films.py [--json FILE] [--model NAME] [--seconds 2.5 10]
 
-Each upscaling is a child process, whose peak memory the system tells. The default network is small and has random weights:
-what is measured is the machinery, not the picture.
+Each upscaling is a child process, whose peak memory and processor time the system tells. The default network is small and has
+random weights: what is measured is the machinery, not the picture. The processor time a frame is that by which the longest film
+takes more than the shortest; less the network's own, it is what reading, colours and encoding take, whatever the network. With it
+stands the share that a shipped network has.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 
 import av
@@ -25,7 +28,10 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 from srgan_lib.models import SRResNet  # noqa: E402
+from srgan_lib.upscaling import Upscaler  # noqa: E402
+from srgan_lib.upscaling.video import enlarged_frame  # noqa: E402
 
+SHIPPED = "srresnet-lite-x4"
 SIZE, RATE, SOUND = (320, 180), 10, 44100
 
 
@@ -78,6 +84,24 @@ def measured(folder: Path, seconds: float, model: str) -> dict:
             "sound_bytes": len(after["sound"]), "cpu_s": round(used.ru_utime + used.ru_stime, 1), "peak_mb": round(used.ru_maxrss / 1024)}
 
 
+def network_seconds(model: str, count: int = 3) -> float:
+    """Processor seconds that a network takes for one frame, the least of a few."""
+    upscaler, frame, found = Upscaler(model, device="cpu"), picture(0).astype(np.float32) / 255, []
+    for _ in range(count + 1):
+        began = time.process_time()
+        enlarged_frame(upscaler, frame)
+        found.append(time.process_time() - began)
+    return min(found[1:])
+
+
+def shares(films: list[dict], model: str) -> dict:
+    """Processor seconds a frame, and how much of it is the network's: of this one, and of a shipped one instead."""
+    frame = (films[-1]["cpu_s"] - films[0]["cpu_s"]) / (films[-1]["frames"][0] - films[0]["frames"][0])
+    own, shipped = network_seconds(model), network_seconds(SHIPPED)
+    return {"cpu_s_a_frame": round(frame, 3), "network_s_a_frame": round(own, 3), "all_but_the_network_s_a_frame": round(frame - own, 3),
+            "network_share": round(own / frame, 2), f"{SHIPPED}_s_a_frame": round(shipped, 3), f"{SHIPPED}_share": round(shipped / (shipped + frame - own), 2)}
+
+
 def killed(folder: Path, film: Path, other: Path, model: str) -> dict:
     """Kill the command while it writes -> what stands under the final name, and after another film went to the same name."""
     target, whole = folder / "killed-x4.mp4", film.with_name(f"{film.stem}-x4.mp4").stat().st_size
@@ -103,7 +127,8 @@ def main(arguments: argparse.Namespace) -> None:
         lengths = [measured(folder, seconds, model) for seconds in arguments.seconds]
         first, *_, last = (folder / f"{seconds:g}.mp4" for seconds in arguments.seconds)
         kill = killed(folder, last, first, model)
-        report = {"model": arguments.model or "SRResNet(blocks=2, channels=4), random weights", "rate": RATE, "films": lengths, "killed": kill}
+        times = shares(lengths, model)
+        report = {"versions": {name: version(name) for name in ("av", "torch")}, "date": time.strftime("%Y-%m-%d"), "threads": torch.get_num_threads(), "model": arguments.model or "SRResNet(blocks=2, channels=4), random weights", "rate": RATE, "films": lengths, "times": times, "killed": kill}
     print(json.dumps(report, indent=1))
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n")

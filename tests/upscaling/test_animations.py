@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from recordings import nearly_identity, probe, scene
 
-from srgan_lib.upscaling.animations import is_animation, upscale_animation
+from srgan_lib.upscaling.animations import hundredths, is_animation, upscale_animation
 from srgan_lib.upscaling.files import upscale_files
 from srgan_lib.upscaling.pictures import Upscaler
 
@@ -126,3 +126,37 @@ def test_broken_animations_are_a_sentence(tmp_path, capsys):
         upscale_files([str(source)], str(tmp_path / f"b{suffix}"), nearly_identity())
         assert "Traceback" not in capsys.readouterr().err
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_palette_with_transparency_keeps_its_colours(tmp_path, upscaler):
+    # Pillow 13.0 loses the palette of an animated PNG once it goes back to an earlier frame, and every colour becomes black
+    ramp = np.linspace(40, 220, 48)[None].repeat(32, 0)
+    first = Image.fromarray(np.stack([ramp, ramp[:, ::-1], np.linspace(0, 200, 32)[:, None].repeat(48, 1), np.full_like(ramp, 250)], -1).astype(np.uint8)).quantize(64)
+    frames = [first, first.transpose(Image.Transpose.FLIP_TOP_BOTTOM), first.transpose(Image.Transpose.ROTATE_180)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=80, loop=0)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == "P" and "transparency" in image.info
+        want = [(image.seek(number), np.array(image.convert("RGBA")).astype(int))[1] for number in range(3)]
+    for suffix in (".png", ".webp", ".gif"):
+        upscale_animation(tmp_path / "a.png", tmp_path / f"b{suffix}", upscaler, 100)
+        for before, (_, after) in zip(want, read(tmp_path / f"b{suffix}")[0]):
+            assert np.abs(before - after[::2, ::2])[..., :3].mean() < 4
+
+
+def test_gif_rounds_durations_so_that_their_sum_stays(tmp_path, upscaler, capsys):
+    # GIF89a, 23, c, vii: hundredths of a second; each frame ends at the hundredth nearest to its own end
+    assert hundredths([33, 17, 33, 34, 1, 66]) == [30, 20, 30, 40, 10, 50] and hundredths([40, 0, 250]) == [40, 0, 250]
+    assert sum(hundredths([33.4] * 30)) == 1000
+    upscale_animation(animation(tmp_path / "a.webp", durations=[33, 33, 34]), tmp_path / "b.gif", upscaler)
+    assert [duration for duration, _ in read(tmp_path / "b.gif")[0]] == [30, 40, 30] and "hundredths" in capsys.readouterr().out
+
+
+def test_what_plays_once_plays_once(tmp_path, upscaler):
+    # a GIF without Netscape's block plays once; WebP (ANIM) and PNG (acTL) say 1 for that, and 0 for ever
+    frames = [Image.fromarray(scene(3 * number, (48, 32))) for number in range(2)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=90)
+    for suffix, loop in ((".gif", None), (".webp", 1), (".png", 1)):
+        upscale_animation(tmp_path / "a.gif", tmp_path / f"b{suffix}", upscaler)
+        assert read(tmp_path / f"b{suffix}")[1] == loop
+    upscale_animation(tmp_path / "b.webp", tmp_path / "c.gif", upscaler)
+    assert read(tmp_path / "c.gif")[1] is None

@@ -191,3 +191,29 @@ def test_the_transparency_of_vp9_is_seen(tmp_path, generator, capsys):
     with av.open(str(tmp_path / "b.mov")) as film:
         rgba = next(film.decode(video=0)).reformat(format="rgba").to_ndarray()
     assert np.abs(rgba[..., 3].astype(int) - 128).mean() < 4
+
+
+DEEP_RGB = ("rgb48le", "rgb48be", "bgr48le", "rgba64le", "gbrp10le", "gbrp12le", "gbrp16be", "gbrap12le", "x2rgb10le", "gray10be", "gray12le", "gray16be", "gray16le", "grayf32le", "grayf32be")
+
+
+@pytest.mark.parametrize("pix_fmt", DEEP_RGB)
+def test_white_of_deep_rgb_and_greys_is_white(pix_fmt):
+    # FFmpeg 8.1: rgb24 to rgb48le puts white at 65283; what is deep already must not pass through that
+    frame = av.VideoFrame(64, 48, pix_fmt)
+    bits, order = max(component.bits for component in frame.format.components), ">" if pix_fmt.endswith("be") else "<"
+    for share in (0, 0.5, 1):
+        level = round(share * ((1 << bits) - 1))
+        value, kind = (share, f"{order}f4") if "f32" in pix_fmt else (level * (1 | 1 << 10 | 1 << 20), "<u4") if pix_fmt == "x2rgb10le" else (level, f"{order}u2")
+        for plane in frame.planes:
+            plane.update(np.full(plane.buffer_size // np.dtype(kind).itemsize, value, kind).tobytes())
+        assert np.abs(Reader(pyav(), "rawvideo")(frame) - (share if "f32" in pix_fmt else level / ((1 << bits) - 1))).max() < 1e-4
+
+
+def test_full_range_greys_keep_their_levels(tmp_path, generator):
+    # libx264 with pix_fmt gray and full range comes back stretched to 220 levels (FFmpeg 8.1): greys are written as yuv420p
+    levels = np.linspace(0, 255, 64).astype(np.uint8)[None, :, None].repeat(48, 0).repeat(3, 2)
+    source = record(tmp_path / "a.mkv", "ffv1", frames=2, pix_fmt="gray", sound=(), pictures=[levels] * 2, tags=(2, 2, 2, FULL))
+    upscale_video(source, tmp_path / "b.mp4", generator, crf=1)
+    report = probe(tmp_path / "b.mp4")
+    assert report["pix_fmt"] in ("yuv420p", "yuvj420p") and report["range"] == FULL
+    assert np.abs(pictures(tmp_path / "b.mp4")[0][1][::2, ::2].astype(int) - levels).max() <= 3

@@ -15,6 +15,7 @@ from srgan_lib.upscaling import segments as segments_module
 from srgan_lib.upscaling import video as video_module
 from srgan_lib.upscaling.files import upscale_files
 from srgan_lib.upscaling.segments import decoding_stamps, part_of
+from srgan_lib.upscaling.subtitles import words
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,12 @@ def test_the_last_image_of_a_slide_show_stays_as_long(tmp_path, generator, suffi
         assert probe(tmp_path / f"b{after}")["seconds"] == pytest.approx(3.1, abs=0.01)
     upscale_video(source, tmp_path / "cut.mp4", generator, end=2.5)
     assert probe(tmp_path / "cut.mp4")["seconds"] == pytest.approx(2.5, abs=0.01)
+
+
+def test_slow_frames_out_of_order_are_not_called_damaged(tmp_path, generator, capsys):
+    source = record(tmp_path / "a.mp4", frames=6, stamps=[10_000 * number for number in range(6)], durations=[10_000] * 6, sound=(), options={"bf": "3"})
+    upscale_video(source, tmp_path / "b.mp4", generator)
+    assert "damaged" not in capsys.readouterr().out and probe(tmp_path / "b.mp4")["seconds"] == pytest.approx(60, abs=0.1)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -274,3 +281,98 @@ def test_a_full_disk_keeps_the_finished_frames(tmp_path, generator, monkeypatch,
         assert stop_after(patch, 0) == [0]  # not one frame is computed again
         upscale_video(source, tmp_path / "b.mp4", generator)
     assert len(pictures(tmp_path / "b.mp4")) == 12
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_sound_that_an_edit_list_hides_is_not_heard(tmp_path, generator, suffix):
+    # half a second of sound lies before the first frame and is hidden (ISO 14496-12, 8.6.6); Matroska has no such list
+    source = record(tmp_path / "a.mp4", sound_at=-0.5, seconds=1.5, options={"bf": "0"})
+
+    def sound(path):
+        with av.open(str(path)) as film:
+            first = next(film.decode(video=0)).time
+        with av.open(str(path)) as film:
+            frames = list(film.decode(audio=0))
+        return frames[0].time - first, frames[-1].time + frames[-1].samples / frames[-1].sample_rate - first
+    (begin, end), (begin_after, end_after) = sound(source), sound(tmp_path / upscale_and_name(source, tmp_path / f"b{suffix}", generator))
+    assert begin >= 0 and begin_after > begin - 0.13 and end_after == pytest.approx(end, abs=0.03)  # less than two packets of 64 ms, with which a decoder runs up
+
+
+def upscale_and_name(source, target, generator) -> str:
+    upscale_video(source, target, generator)
+    return target.name
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_last_sound_without_a_length_is_kept(tmp_path, generator, suffix):
+    source = record(tmp_path / "a.nut", codec="ffv1", sound=("flac",))  # NUT states no duration of a packet
+    upscale_video(source, tmp_path / f"b{suffix}", generator)
+    assert packets(tmp_path / f"b{suffix}") == packets(source)
+
+
+def test_apples_tags_into_matroska_without_noise(tmp_path, generator, capfd):
+    def phone(out, video, tracks):
+        out.metadata["com.apple.quicktime.make"] = "a phone"
+    source = record(tmp_path / "a.mov", setup=phone, container={"movflags": "use_metadata_tags"}, frames=2)
+    upscale_video(source, tmp_path / "b.mkv", generator)
+    assert "not used" not in (said := capfd.readouterr()).out + said.err
+    upscale_video(source, tmp_path / "b.mov", generator)
+    for name in ("b.mkv", "b.mov"):
+        with av.open(str(tmp_path / name)) as film:
+            assert "a phone" in film.metadata.values()
+
+
+def texts(path) -> list[tuple[float, float, str]]:
+    """(begin, end, words) of every line of the first subtitles, by FFmpeg's own decoder; seconds since the first frame."""
+    with av.open(str(path)) as film:
+        first = next(film.decode(video=0)).time  # Matroska puts the run-up of sound before it
+    with av.open(str(path)) as film:
+        stream, found = film.streams.subtitles[0], []
+        for packet in film.demux(stream):
+            for line in (packet.decode() if packet.size else ()):
+                spoken = b"".join(getattr(part, "dialogue", b"") or b"" for part in (line if hasattr(line, "__iter__") else [line])).decode().strip()
+                begin = float(packet.pts * packet.time_base) - first
+                found += [(round(begin, 2), round(begin + float(packet.duration * packet.time_base), 2), spoken)] if spoken else []
+    return found
+
+
+ASS = "[Script Info]\nScriptType: v4.00+\n[V4+ Styles]\nFormat: Name, Fontname\nStyle: Default,Arial\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n" \
+    "Dialogue: 0,0:00:00.20,0:00:00.70,Default,,0,0,0,,{\\i1}Guten{\\i0} Tag, Welt\n"
+LINES = {".srt": "1\n00:00:00,200 --> 00:00:00,700\n<i>Guten</i> Tag, Welt\n", ".vtt": "WEBVTT\n\n00:00.200 --> 00:00.700\n<i>Guten</i> Tag, Welt\n", ".ass": ASS}
+
+
+@pytest.mark.parametrize("kind", sorted(LINES))
+def test_subtitles_of_text_go_into_every_container(tmp_path, generator, kind, capsys):
+    plain = record(tmp_path / "plain.mkv")
+    (tmp_path / f"words{kind}").write_text(LINES[kind])
+    with av.open(str(plain)) as film, av.open(str(tmp_path / f"words{kind}")) as lines, av.open(str(tmp_path / "a.mkv"), "w") as out:
+        copies = {(one.name, stream.index): out.add_stream_from_template(stream) for one in (film, lines) for stream in one.streams}
+        copies[lines.name, 0].metadata["language"] = "ger"
+        out.start_encoding()
+        for one in (lines, film):
+            for packet in one.demux():
+                if packet.size:
+                    packet.stream = copies[one.name, packet.stream.index]
+                    out.mux(packet)
+    for before, after in (("a.mkv", "b.mp4"), ("a.mkv", "c.mov"), ("b.mp4", "d.mkv")):
+        capsys.readouterr()
+        upscale_video(tmp_path / before, tmp_path / after, generator)
+        assert "become plain text" in capsys.readouterr().out
+        assert texts(tmp_path / after) == [(0.2, 0.7, "Guten Tag, Welt")]
+        with av.open(str(tmp_path / after)) as film:
+            assert film.streams.subtitles[0].metadata["language"] == "ger"
+
+
+def test_the_words_of_a_line():
+    assert words(b"\0\x02Hi\0\0\0\x08styl", "mov_text") == "Hi" and words(b"\0\0", "mov_text") == ""  # 3GPP TS 26.245, 5.17
+    assert words(b"0,0,Default,,0,0,0,,{\\an8}One,\\Ntwo", "ass") == "One,\ntwo" and words(b"3 < 4 <b>and</b> 5 > 4", "subrip") == "3 < 4 and 5 > 4"
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_line_that_start_or_end_meets_is_cut(tmp_path, generator, suffix):
+    source = with_subtitles(tmp_path / "a.mkv")  # from 0.2 to 0.7 s
+    for start, end, line in ((0.5, None, (0, 0.2)), (None, 0.5, (0.2, 0.5)), (0.3, 0.6, (0, 0.3))):
+        upscale_video(source, tmp_path / f"b{suffix}", generator, start=start, end=end)
+        with av.open(str(tmp_path / f"b{suffix}")) as film:
+            lines = [(float(packet.pts * packet.time_base), float(packet.duration * packet.time_base)) for packet in film.demux(subtitles=0) if packet.size > 2]
+        assert len(lines) == 1 and lines[0] == pytest.approx((line[0], line[1] - line[0]), abs=0.002)

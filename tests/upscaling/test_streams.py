@@ -228,3 +228,64 @@ def test_frames_before_a_place_that_seeking_misses(tmp_path):
     times = [round(time, 2) for _, time in Frames(pyav(), source, Fraction(0)).since(2.5)]
     assert times[0] <= 2.5 and times[-1] == 3.25
     assert packets(record(tmp_path / "b.mkv", frames=4))
+
+
+@pytest.mark.parametrize("share", [0.45, 0.75])
+def test_an_mp4_that_breaks_off_behind_its_index_is_called_damaged(tmp_path, generator, share, capsys):
+    # the index at the beginning (FFmpeg's faststart) promises 3 s; FFmpeg 8.1 reads what is there and says nothing
+    whole = record(tmp_path / "a.mp4", frames=36, container={"movflags": "faststart"}, sound=("aac",))
+    data = whole.read_bytes()
+    (tmp_path / "b.mp4").write_bytes(data[:int(len(data) * share)])
+    assert is_cut_off(tmp_path / "b.mp4") and not is_cut_off(whole)
+    for suffix in (".mp4", ".mkv"):
+        capsys.readouterr()
+        upscale_video(tmp_path / "b.mp4", tmp_path / f"c{suffix}", generator)
+        frames = pictures(tmp_path / f"c{suffix}")
+        assert f"b.mp4 is damaged; the {len(frames)} frames" in capsys.readouterr().out and len(frames) < 36
+        with av.open(str(tmp_path / f"c{suffix}")) as film:
+            last = [frame for frame in film.decode(video=0)][-1]
+        assert last.duration * last.time_base < 0.2  # it is not frozen up to the promised end
+
+
+def test_boxes_that_end_with_the_file_are_whole(tmp_path):
+    # ISO 14496-12, 4.2: a size of 0 goes up to the end of the file, a size of 1 stands behind the kind
+    box = b"\0\0\0\x08free"
+    for name, data, cut in (("zero", box + b"\0\0\0\0mdat....", False), ("long", box + b"\0\0\0\1mdat" + (24).to_bytes(8, "big") + b"........", False),
+                            ("cut", box + b"\0\0\1\0mdat", True), ("rubbish", box + b"no boxes any more", False)):
+        (tmp_path / name).write_bytes(data)
+        assert is_cut_off(tmp_path / name) == cut
+
+
+def test_what_a_file_holds_counts_more_than_its_name(tmp_path, generator, capsys):
+    from PIL import Image
+    record(tmp_path / "a.mp4", frames=2)
+    for name in ("video.jpg", "video.avi", "video.png"):
+        (tmp_path / name).write_bytes((tmp_path / "a.mp4").read_bytes())
+        assert is_video(tmp_path / name)
+    Image.fromarray(scene(0)).save(tmp_path / "photo.jpg")
+    (tmp_path / "photo.jpg").rename(tmp_path / "photo.mp4")
+    assert not is_video(tmp_path / "photo.mp4")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.mp4")
+        assert is_video(tmp_path / "pipe.mp4")  # by its name: it would wait for ever for somebody who writes
+    assert upscale_files([str(tmp_path / "photo.mp4"), str(tmp_path / "video.jpg")], str(tmp_path / "out"), generator) == 0
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["photo-x2.png", "video-x2.mp4"]
+
+
+def test_a_change_of_size_is_said(tmp_path, generator, capsys):
+    raw = dict(format="h264", options={"x264-params": "annexb=1:repeat-headers=1"}, sound=(), frames=4)
+    parts = [record(tmp_path / f"{size[0]}.h264", size=size, **raw).read_bytes() for size in ((64, 48), (96, 64))]
+    (tmp_path / "a.h264").write_bytes(b"".join(parts))
+    assert upscale_video(tmp_path / "a.h264", tmp_path / "b.mp4", generator) == (128, 96)
+    assert "its frames change from 64 x 48 to 96 x 64; all become 128 x 96" in capsys.readouterr().out
+    assert len(probe(tmp_path / "b.mp4")["times"]) == 8
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_frames_below_zero_are_those_that_ffmpeg_shows(tmp_path, generator, suffix):
+    # FFmpeg 8.1 stores times below zero in .mp4 and hides them by an edit list (ISO 14496-12, 8.6.6): 7 of 10 are decoded
+    source = record(tmp_path / "a.mp4", frames=10, stamps=[100 * number - 300 for number in range(10)], options={"bf": "0"}, sound=())
+    before = probe(source)
+    upscale_video(source, tmp_path / f"b{suffix}", generator)
+    after = probe(tmp_path / f"b{suffix}")
+    assert len(after["times"]) == len(before["times"]) and np.allclose(after["times"], before["times"], atol=0.002)
