@@ -8,9 +8,11 @@ import argparse
 import os
 import sys
 import warnings
+from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 
 from .errors import CourseError
+from .locks import descriptor
 
 COMMANDS = {  # name: (module with add_arguments(parser) and run(arguments) -> exit code, what it does)
     "upscale": ("apps.upscale", "Upscale pictures, folders and videos."),
@@ -40,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         refuse_empty(arguments)
-        code = module.run(parsed)
+        with redirect_stdout(sys.stderr) if into_stdout(parsed) else nullcontext():  # so that a result there stands alone
+            code = module.run(parsed)
         sys.stdout.flush()  # a full disk behind a redirected output is found here, not after the exit code
         return code
     except KeyboardInterrupt:
@@ -67,6 +70,11 @@ def open_streams() -> None:
                 sys.__stdout__ = open(number, "w", closefd=False)  # what is meant to arrive there fails
         elif number and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def into_stdout(parsed: argparse.Namespace) -> bool:
+    """Whether an option names standard output as the file of a result."""
+    return any(descriptor(value) == 1 for value in vars(parsed).values() if isinstance(value, (str, os.PathLike)) and "\0" not in str(value))
 
 
 def refuse_empty(arguments: list[str]) -> None:

@@ -20,7 +20,7 @@ from .formats.decoding import Picture, decode, decode_rare_tiff
 from .formats.known import SUFFIXES as SUFFIXES  # for those who look through folders and archives
 from .formats.known import opened
 from .formats.sixteen import DeepImage, write_tiff
-from .locks import atomic_write as atomic_write  # for everybody who writes a file
+from .locks import atomic_write as atomic_write, move as move  # for everybody who writes a file
 from .notes import collected
 
 MAX_PIXELS = 80_000_000  # beyond this a picture is refused before it is decoded

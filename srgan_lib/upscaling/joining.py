@@ -1,9 +1,9 @@
 """The last step of a video: its pieces, and everything else of the source, in one file that takes its name when it is whole."""
 
 import heapq
-import os
 from fractions import Fraction
 
+from ..images import move
 from .encoding import add_encoder
 from .sinks import Carried, container_options, dress, lost, real_packets
 from .streams import open_film
@@ -20,25 +20,26 @@ def join(job, segments) -> None:
         streams = {index: Carried(av, out, film.streams[index], copied, job.strip) for index, copied in job.carried.items()}
         dress(film, film.streams[job.index], out, sink, job.shift, None if job.end is None else job.end - job.start, bool(job.start), job.strip)
         out.start_encoding()
-        reached, broken = mux(av, out, seen(av, segments, sink, job.base), heard(job, film, streams), job.shift)
+        sounded, broken = mux(av, out, seen(av, segments, sink, job.base), heard(job, film, streams), job.shift)
         for carried in streams.values():
             carried.close()
+    reached = max(float(segments.end * job.base), sounded)
     missing = job.seconds - (job.start + reached) if job.end is None else 0
     if segments.state["broken"] + broken or missing > NEARLY:
         print(f"note: {job.name} is damaged; the {segments.state['frames']} frames that could be read, up to {job.start + reached:.1f} s, were kept")
     if gone := lost(av, job.source, whole, job.index, bool(job.start or job.end), job.strip):
         print(f"note: {job.target.suffix} does not hold {', '.join(gone)} of the source")
-    os.replace(whole, job.target)
+    move(whole, job.target)
 
 
 def mux(av, out, pictures, others, shift: Fraction) -> tuple[float, int]:
-    """Write packets by their time -> (the second that was reached, packets that could not be used)."""
+    """Write packets by their time -> (the second that sound and the like reach, packets that could not be used)."""
     reached, broken = 0.0, 0
     for moment, _, packet, carried in heapq.merge(pictures, others, key=lambda item: item[:2]):
-        reached = max(reached, moment + float((packet.duration or 0) * packet.time_base))
         if carried is None:
             out.mux(packet)
             continue
+        reached = max(reached, moment + float((packet.duration or 0) * packet.time_base))
         try:
             carried.mux(packet, round(shift / packet.time_base))
         except (av.error.InvalidDataError, ValueError):  # the latter: time stamps that no container takes

@@ -71,6 +71,11 @@ class Segments:
         for number, ((head, file), dts) in enumerate(zip(self._walk(), stamps), 1):
             yield head[0], dts, last if self.along_decoding and number == len(heads) else head[1], bool(head[2]), file.read(head[3])
 
+    @property
+    def end(self) -> int:
+        """The time stamp at which the last frame has been shown: a frame that is decoded last may be shown earlier."""
+        return max(head[0] + head[1] for head, _ in self._walk())
+
     def _walk(self):
         """(head, file) of each packet; the caller may read the packet's bytes, or not."""
         for number in range(len(self.infos)):

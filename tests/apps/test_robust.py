@@ -358,3 +358,14 @@ def test_a_folder_with_a_link_to_itself_is_done_and_a_file_named_twice_is_one(ne
     assert main(["upscale", str(folder / "00.png"), str(folder / "00.png"), "--model", str(net), "-o", str(tmp_path / "twice")]) == 0
     assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".png"] == ["00-x4.png"]
     assert [path.name for path in (tmp_path / "twice").iterdir() if path.suffix == ".png"] == ["00-x4.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of open files")
+def test_a_result_on_standard_output_stands_alone(tmp_path, subprocess_environment):
+    """What is for people then goes to standard error, so that the output is JSON and nothing else."""
+    folder = save_photographs(tmp_path / "set", 1)
+    with open(tmp_path / "out.json", "w") as out:
+        done = subprocess.run([sys.executable, "-m", "srgan_lib", "evaluate", "--model", "bicubic", "--data", str(folder), "--json", "/dev/stdout"],
+                              env=subprocess_environment, stdout=out, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0 and "00.png" in done.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["model"] == "bicubic"
