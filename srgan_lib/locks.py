@@ -64,11 +64,13 @@ STREAMS = re.compile(r"/dev/std(?:in|(out)|(err))|(?:/dev|/proc/(?:self|%d))/fd/
 
 
 def descriptor(path: str | Path) -> int | None:
-    """The number of an open file of this process that a path names: /dev/stdout, /dev/fd/3, a link to one, the file behind `> FILE`.
+    """The number of an open file of this process that a path names: -, /dev/stdout, /dev/fd/3, a link to one, the file behind `> FILE`.
 
     Such a one is written to where it stands. Opened anew under its name, a file would be written from its beginning, over
     what was printed before.
     """
+    if str(path) == "-":
+        return 1
     name = os.path.abspath(path)
     for _ in range(40):  # more links than these lead nowhere
         if found := STREAMS.fullmatch(name):
@@ -147,6 +149,23 @@ def atomic_write(path: str | Path, write) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_place(path: str | Path) -> None:
+    """Raise OSError for a file that could not be written, before minutes are spent on what belongs into it."""
+    path = Path(path)
+    if is_stream(path):
+        return
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    real = Path(os.path.realpath(path))
+    real.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=real.parent):
+        pass
+    try:
+        os.stat(path)  # the system's word on the length of a name
+    except FileNotFoundError:
+        pass
 
 
 def move(whole: Path, path: str | Path) -> None:
