@@ -6,11 +6,14 @@ Exit codes: 0 done; 2 bad input or usage, one sentence on standard error; 3 a ru
 
 import argparse
 import os
+import re
 import sys
 import warnings
+from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 
 from .errors import CourseError
+from .locks import descriptor
 
 COMMANDS = {  # name: (module with add_arguments(parser) and run(arguments) -> exit code, what it does)
     "upscale": ("apps.upscale", "Upscale pictures, folders and videos."),
@@ -40,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         refuse_empty(arguments)
-        code = module.run(parsed)
+        parsed = at_home(parsed)
+        with redirect_stdout(sys.stderr) if into_stdout(parsed) else nullcontext():  # so that a result there stands alone
+            code = module.run(parsed)
         sys.stdout.flush()  # a full disk behind a redirected output is found here, not after the exit code
         return code
     except KeyboardInterrupt:
@@ -67,6 +72,27 @@ def open_streams() -> None:
                 sys.__stdout__ = open(number, "w", closefd=False)  # what is meant to arrive there fails
         elif number and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def into_stdout(parsed: argparse.Namespace) -> bool:
+    """Whether an option names standard output as the file of a result."""
+    return any(descriptor(value) == 1 for value in vars(parsed).values() if isinstance(value, (str, os.PathLike)) and "\0" not in str(value))
+
+
+def at_home(parsed: argparse.Namespace) -> argparse.Namespace:
+    """The same with ~ replaced, which the shell leaves as it is in --json=~/a.json. Raises CourseError for a user that is not known."""
+    def expanded(value):
+        if isinstance(value, list):
+            return [expanded(one) for one in value]
+        if not isinstance(value, (str, os.PathLike)) or not re.match(r"~[\w.-]*(/|$)", str(value)):
+            return value
+        name = str(value)
+        whole = os.path.expanduser(name)
+        if whole.startswith("~") and "/" in name and not os.path.exists(name.split("/")[0]):
+            raise CourseError(f"{name}: this machine knows no home folder of that user")
+        return type(value)(whole)
+
+    return argparse.Namespace(**{name: expanded(value) for name, value in vars(parsed).items()})
 
 
 def refuse_empty(arguments: list[str]) -> None:

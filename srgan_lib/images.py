@@ -20,7 +20,7 @@ from .formats.decoding import Picture, decode, decode_rare_tiff
 from .formats.known import SUFFIXES as SUFFIXES  # for those who look through folders and archives
 from .formats.known import opened
 from .formats.sixteen import DeepImage, write_tiff
-from .locks import atomic_write as atomic_write  # for everybody who writes a file
+from .locks import atomic_write as atomic_write, check_place as check_place, move as move  # for everybody who writes a file
 from .notes import collected
 
 MAX_PIXELS = 80_000_000  # beyond this a picture is refused before it is decoded
@@ -170,6 +170,8 @@ def resize_bicubic(x: torch.Tensor, scale: float) -> torch.Tensor:
     Keys' cubic kernel with a = -0.5, widened by the factor when shrinking, symmetric border, rounded to 8 bit after each
     axis, rows first. Shrinking wants H and W to be multiples of the factor. Raises ValueError for other scales and sizes.
     """
+    if not 0 < scale < float("inf"):
+        raise ValueError(f"scale {scale}: want a whole number or one over a whole number")
     factor = round(scale) if scale >= 1 else round(1 / scale)
     if abs((scale if scale >= 1 else 1 / scale) - factor) > 1e-6:
         raise ValueError(f"scale {scale}: want a whole number or one over a whole number")

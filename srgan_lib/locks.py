@@ -1,8 +1,13 @@
 """Files that one process at a time may hold, until it lets go or dies, however it dies; and files that appear whole or not at all."""
 
+import errno
 import os
+import re
 import secrets
+import shutil
 import stat
+import sys
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -54,20 +59,77 @@ def remove(path: Path) -> None:
         pass
 
 
+SPOOL = 1 << 20  # bytes that wait in memory for a pipe or a device; more wait in a file
+STREAMS = re.compile(r"/dev/std(?:in|(out)|(err))|(?:/dev|/proc/(?:self|%d))/fd/(\d{1,9})" % os.getpid())
+
+
+def descriptor(path: str | Path) -> int | None:
+    """The number of an open file of this process that a path names: -, /dev/stdout, /dev/fd/3, a link to one, the file behind `> FILE`.
+
+    Such a one is written to where it stands. Opened anew under its name, a file would be written from its beginning, over
+    what was printed before.
+    """
+    if str(path) == "-":
+        return 1
+    name = os.path.abspath(path)
+    for _ in range(40):  # more links than these lead nowhere
+        if found := STREAMS.fullmatch(name):
+            return int(found[3] or (1 if found[1] else 2 if found[2] else 0))
+        if not os.path.islink(name):
+            break
+        name = os.path.normpath(os.path.join(os.path.dirname(name), os.readlink(name)))
+    return next((number for number in (1, 2) if _is_open_as(number, name)), None)
+
+
+def _is_open_as(number: int, name: str) -> bool:
+    """Whether what is printed to this number goes into the regular file of that name."""
+    try:
+        here, there = os.fstat(number), os.stat(name)
+        return stat.S_ISREG(there.st_mode) and os.path.samestat(here, there)
+    except OSError:
+        return False
+
+
+def is_stream(path: str | Path) -> bool:
+    """Whether a path names something that is written to as it is, and holds no earlier result: a device, a pipe, an open file."""
+    return descriptor(path) is not None or os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def _write_into(path: Path, write) -> None:
+    """Write to what `is_stream`, behind what was printed so far; what fails half-way writes nothing."""
+    number = descriptor(path)
+    handle = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)) if number is None else _duplicate(number, path)
+    with os.fdopen(handle, "wb") as out, tempfile.SpooledTemporaryFile(SPOOL) as whole:
+        write(whole)
+        whole.seek(0)
+        if number is None:
+            os.set_blocking(handle, True)  # it was opened without: a pipe that nobody reads is an error, and no wait for ever
+        shutil.copyfileobj(whole, out)
+
+
+def _duplicate(number: int, path: Path) -> int:
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__):
+        if stream is not None and not stream.closed:
+            stream.flush()
+    try:
+        return os.dup(number)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 def atomic_write(path: str | Path, write) -> None:
     """Call `write(file)` on a temporary file beside `path` and rename it there once it is whole and on the disk.
 
-    A link stays, and the file that it leads to is replaced; that file's rights stay too. What is no file (a device, a pipe)
-    is written to as it is. Temporary files of this name that a kill has left are removed.
+    A link stays, and the file that it leads to is replaced; that file's rights stay too. What `is_stream` is written to
+    as it is, behind what was printed. Temporary files of this name that a kill has left are removed.
     """
     path = Path(path)
+    if is_stream(path):
+        return _write_into(path, write)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     there = path.stat() if path.exists() else None
-    if there and not stat.S_ISREG(there.st_mode) or str(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
-        handle = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe that nobody reads is an error, and no wait for ever
-        os.set_blocking(handle, True)
-        with os.fdopen(handle, "wb") as file:
-            return write(file)
     path = Path(os.path.realpath(path))
     for name in orphans(path.parent):
         if name.startswith(f".{path.name[:20]}."):
@@ -87,6 +149,38 @@ def atomic_write(path: str | Path, write) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_place(path: str | Path) -> None:
+    """Raise OSError for a file that could not be written, before minutes are spent on what belongs into it."""
+    path = Path(path)
+    if is_stream(path):
+        return
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    real = Path(os.path.realpath(path))
+    real.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=real.parent):
+        pass
+    try:
+        os.stat(path)  # the system's word on the length of a name
+    except FileNotFoundError:
+        pass
+
+
+def move(whole: Path, path: str | Path) -> None:
+    """Give a finished file its final name as `atomic_write` would: through links, and into what `is_stream`."""
+    try:
+        if not is_stream(path):
+            target = os.path.realpath(path)
+            if os.path.exists(target):
+                os.chmod(whole, stat.S_IMODE(os.stat(target).st_mode))
+            return os.replace(whole, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # the link leads to another disk
+            raise
+    with open(whole, "rb") as file:
+        atomic_write(path, lambda out: shutil.copyfileobj(file, out))
 
 
 @lru_cache(maxsize=100)

@@ -371,6 +371,60 @@ def test_links_rights_and_pipes_stay_what_they_are(tmp_path):
         atomic_write(tmp_path / "loop" / "a.json", lambda file: file.write(b"x"))
 
 
+PRINTING = """
+import sys
+from pathlib import Path
+from srgan_lib.images import atomic_write
+for path in sys.argv[1:]:
+    print("before", flush=False)
+    atomic_write(Path(path), lambda file: file.write(b"result\\n"))
+    print("after", flush=False)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of open files")
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link", "out.txt"])
+@pytest.mark.parametrize("mode", ["w", "a"])
+def test_what_is_printed_into_is_written_to_where_it_stands(name, mode, tmp_path, subprocess_environment):
+    """As if it were printed: opened anew, a file is written from its beginning (Linux, proc_pid_fd(5))."""
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    (tmp_path / "out.txt").write_text("earlier\n")
+    with open(tmp_path / "out.txt", mode) as out:
+        subprocess.run([sys.executable, "-c", PRINTING, name, name], env=subprocess_environment, stdout=out, cwd=tmp_path, check=True)
+    assert (tmp_path / "out.txt").read_text() == "earlier\n" * (mode == "a") + "before\nresult\nafter\n" * 2
+    assert sorted(os.listdir(tmp_path)) == ["link", "out.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of open files")
+def test_what_fails_half_way_writes_nothing_into_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(ZeroDivisionError):
+        atomic_write(tmp_path / "pipe", lambda file: file.write(b"half") / 0)
+    atomic_write(tmp_path / "pipe", lambda file: (file.write(b"whole"), file.seek(0), file.write(b"W")))  # as some formats do
+    assert os.read(reader, 100) == b"Whole"
+    os.close(reader)
+    for name in ("/dev/fd/987", "/dev/fd/98765432109"):
+        with pytest.raises(OSError):
+            atomic_write(name, lambda file: file.write(b"x"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links, rights and pipes")
+def test_a_finished_file_is_moved_through_a_link_and_into_a_pipe(tmp_path):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "there.bin").write_bytes(b"old")
+    (tmp_path / "there.bin").chmod(0o600)
+    (tmp_path / "link").symlink_to("there.bin")
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    for target in ("link", "pipe"):
+        (tmp_path / "part" / "whole").write_bytes(b"new")
+        images.move(tmp_path / "part" / "whole", tmp_path / target)
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "there.bin").read_bytes() == b"new" and os.read(reader, 100) == b"new"
+    assert (tmp_path / "there.bin").stat().st_mode & 0o777 == 0o600
+    os.close(reader)
+
+
 def test_memory_that_runs_out_is_not_called_a_broken_image(monkeypatch):
     def short(*_):
         raise MemoryError

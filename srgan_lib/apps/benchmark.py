@@ -25,7 +25,7 @@ from ..training import COLAB, PAPER, TrainConfig, Trainer, make_accelerator
 from ..upscaling import enlarge
 from ..upscaling.tiles import prepare
 from .baseline import eager_step, naive_patch, plain_generator, step_gflop
-from .tables import write_json
+from .tables import check_output, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    check_output(arguments.json)
     result = measure(arguments.device, max(1, arguments.repeats), arguments.quick, arguments.precision)
     print(report(result))
     if arguments.json:

@@ -101,7 +101,7 @@ def _read(path: Path, otherwise, kind=object):
         value = json.loads(path.read_text())
     except FileNotFoundError:
         return otherwise
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PublishError(f"{path}: not JSON ({error})") from None
     if not isinstance(value, kind):
         raise PublishError(f"{path}: not JSON of the kind that is wanted here")

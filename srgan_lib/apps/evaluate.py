@@ -21,7 +21,7 @@ from ..upscaling.pictures import with_strength
 from ..upscaling.tiles import prepare
 from .cards import public_name, shelf, write_card
 from .field import PREFIX, FieldMetrics
-from .tables import MORE_SETS, PAPER, RESULTS, TEST_SETS, more_sets, put_between_markers, summary, table, write_json
+from .tables import MORE_SETS, PAPER, RESULTS, TEST_SETS, check_output, more_sets, put_between_markers, summary, table, write_json
 
 
 SPLITS = {"sample": "valid", "div2k": "valid"} | {name: "test" for name in (*TEST_SETS, "bsd100", "urban100")}  # of the named sets
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ModelError("evaluate: --sr and --hr belong together, and take the place of --model and --data")
     if not arguments.sr and not (arguments.model and arguments.data):
         raise ModelError("evaluate: want --model and --data, or --sr and --hr, or --all")
+    check_output(arguments.json)
     also = FieldMetrics(arguments.metrics, arguments.device or "cpu") if arguments.metrics is not None else None
     if arguments.sr:
         record = score_results(arguments.sr, arguments.hr, arguments.scale or 4, arguments.degradation, also)

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import PublishError
-from ..images import atomic_write
+from ..images import atomic_write, check_place
+from ..locks import is_stream
 from ..models import Generator, ShuffleConv2d, fold_shuffle, load_generator
 from ..upscaling import fold_batch_norm
 from .engines import PACKAGES
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(comparison(generator, plain(generator), lambda path: export_onnx(generator, path), SIZES))
         return 0
     kind, target = arguments.to, target_of(arguments.model, arguments.to, arguments.output, generator.scale)
+    check_target(target, FORMATS[kind])
     with tempfile.TemporaryDirectory() as folder:  # an earlier file stays until this one has been checked
         packed = Path(folder) / target.name
         parts = [packed]
@@ -66,6 +68,16 @@ def target_of(model: str, kind: str, output: str | None, scale: int) -> Path:
         return Path(output or f"{name}{ending}")
     name = name if re.search(rf"x{scale}(?!\d)|(?<!\d){scale}x", name) else f"{name}-x{scale}"
     return Path(output or "models") / f"{name}{ending}"
+
+
+def check_target(target: Path, ending: str) -> None:
+    """Refuse what could not be written, or is another file, such as a part of the model, before anything is converted. Raises PublishError."""
+    try:
+        check_place(target)
+    except OSError as error:
+        raise PublishError(f"{target}: cannot be written ({error.strerror or error})") from None
+    if target.is_file() and not is_stream(target) and target.suffix.lower() != ending:
+        raise PublishError(f"{target}: there is a file that does not end in {ending}; name another, or delete it")
 
 
 def checked(generator: Generator, packed: Path, target: Path, kind: str = "onnx") -> str:

@@ -6,6 +6,7 @@ what passed in all is noted beside it.
 
 import argparse
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from ..errors import TrainingError
 from ..models import WEIGHTS
-from .tables import put_between_markers, write_json
+from .tables import check_output, put_between_markers, write_json
 
 RECORDS = WEIGHTS / "speedrun.json"
 PAGE = WEIGHTS.parent.parent / "docs" / "speedrun.md"
@@ -62,8 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
     track = TRACKS[arguments.track]
     if not arguments.run:
         raise TrainingError("speedrun: want --run FOLDER")
+    if arguments.target is not None and not math.isfinite(arguments.target):
+        raise TrainingError(f"speedrun: --target {arguments.target}: want a number of dB")
     if arguments.seeds < 1 or arguments.record and arguments.target not in (None, track.target):
         raise TrainingError(f"speedrun: want one seed or more, and a record only for {track.target:g} dB")
+    check_output(Path(arguments.run) / "speedrun.json")
     result = race(arguments, track)
     write_json(Path(arguments.run) / "speedrun.json", result)
     print(table([result]))
@@ -89,6 +93,7 @@ def race(arguments, track: Track) -> dict:
     device, target = arguments.device or track.device, track.target if arguments.target is None else arguments.target
     data, valid = arguments.data or track.data, arguments.valid or track.valid
     bank, held_out = open_bank(data, "train", progress=True), open_bank(valid, "test" if valid == "set5" else "valid", progress=True)
+    _same_images(Path(arguments.run), held_out)
     runs = [one(replace(config, seed=seed), bank, Path(arguments.run) / f"seed-{seed}", held_out, device, target) for seed in range(arguments.seeds)]
     own, usual = asdict(config), {field.name: field.default for field in fields(config)}
     return {"track": arguments.track, "target": target, "data": data, "valid": valid, "start": config.start, "runs": runs, "commit": commit(),
@@ -96,12 +101,26 @@ def race(arguments, track: Track) -> dict:
             "config": {name: value for name, value in own.items() if value != usual[name] and name != "seed"}}
 
 
+def _same_images(folder: Path, held_out) -> None:
+    """Remember on which images the runs of a folder are measured. Raises TrainingError where it was on others."""
+    path, now = folder / "valid.json", held_out.identity()
+    try:
+        before = json.loads(path.read_text()) if path.is_file() else now
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainingError(f"{path}: broken ({str(error)[:80]}); use another folder") from None
+    if not isinstance(before, dict) or before.get("fingerprint") != now["fingerprint"]:
+        raise TrainingError(f"{folder}: was measured on other images than {now['data']}; use another folder")
+    write_json(path, now)
+
+
 def one(config, bank, folder: Path, valid, device: str, target: float) -> dict:
     """One run, until a validation reaches the target -> seconds on the clock and in all, step, PSNR, joules where they are known."""
-    from ..training import train
+    from ..training import RunFolder, decided, make_accelerator, train
     began, joules = time.monotonic(), energy()
     reached = crossing(folder, target)
-    if reached is None:
+    if reached is not None:
+        RunFolder(folder).compare(decided(config, make_accelerator(device), folder), data=bank.identity())
+    else:
         records = train(config, bank, folder, valid, device=device)
         for record in records:
             if "psnr" in record:
@@ -125,7 +144,8 @@ def crossing(folder: Path, target: float) -> dict | None:
 
 def logged(folder: Path) -> list[dict]:
     from ..training import read_log
-    return list(read_log(folder)) if (folder / "log.jsonl").is_file() else []
+    rows = read_log(folder) if (folder / "log.jsonl").is_file() else []
+    return [row for row in rows if all(isinstance(row.get(name, 0.0), (int, float)) for name in ("psnr", "seconds"))]
 
 
 def energy() -> float | None:

@@ -1,11 +1,13 @@
 """Records and the tables made of them: what `evaluate` writes, and what README and model cards show."""
 
+import errno
 import json
 import math
 from pathlib import Path
 
 from ..errors import CourseError, PublishError
-from ..images import atomic_write
+from ..images import atomic_write, check_place
+from ..locks import is_stream
 from ..models import WEIGHTS
 
 RESULTS = WEIGHTS / "results.json"
@@ -26,6 +28,26 @@ def write_json(path: Path, value) -> None:
         atomic_write(path, lambda file: file.write(text + b"\n"))
     except OSError as error:
         raise CourseError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def check_output(path: str | Path | None) -> None:
+    """Refuse the file of a result that could not be written, before it is computed; None is no file. Raises CourseError."""
+    try:
+        if path:
+            check_place(path)
+            if not is_stream(path) and Path(path).is_file() and not _is_result(Path(path).read_bytes()):
+                raise FileExistsError(errno.EEXIST, "there is a file that is no earlier result; name another, or delete it")
+    except OSError as error:
+        raise CourseError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _is_result(content: bytes) -> bool:
+    """Whether a file is empty, or holds what `write_json` has written for one of the commands: each of them notes torch's version."""
+    try:
+        value = json.loads(content) if content.strip() else {"torch": ""}
+    except (ValueError, RecursionError):
+        return False
+    return all(isinstance(one, dict) and "torch" in one for one in (value if isinstance(value, list) else [value]))
 
 
 def _in_json(value):

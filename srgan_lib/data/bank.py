@@ -34,7 +34,7 @@ class ImageBank:
             index = json.loads(path.with_suffix(".json").read_text())
             self.names, self.sizes = _checked(index["names"], index["sizes"])
             self.pixels = np.memmap(path.with_suffix(".bin"), np.uint8, "r")
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise DataError(f"{path}: no usable image bank ({error})") from None
         counts = [height * width * 3 for height, width in self.sizes]
         self.offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -48,6 +48,7 @@ class ImageBank:
         return len(self.names)
 
     def __getitem__(self, i: int) -> np.ndarray:
+        i = range(len(self))[i]  # counts from the end where i is negative
         return self.pixels[self.offsets[i]:self.offsets[i + 1]].reshape(*self.sizes[i], 3)
 
     def to(self, device: str | torch.device) -> "ImageBank":

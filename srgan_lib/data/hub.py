@@ -85,7 +85,7 @@ def listing(source: str, split: str = "train", limit: int | None = None, sort_ou
     source = str(source)
     if not source.strip():
         raise DataError("the name of the data is empty; was a variable not set?")
-    if limit is not None and limit < 1:
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise DataError(f"limit {limit}: want 1 or more pictures")
     if source == "sample":
         return _sample(split, limit)
@@ -123,8 +123,9 @@ def _address(source: str, limit: int | None):
 
 def _sample(split: str, limit: int | None):
     import skimage.data
-    names = SAMPLE["valid" if split in ("valid", "test") else "train"][:limit]
-    folder = Path(skimage.data.__file__).parent
+    if split not in ("train", "valid", "test"):
+        raise DataError(f"sample: has no split {split!r}, only train, valid and test")
+    names, folder = SAMPLE["train" if split == "train" else "valid"][:limit], Path(skimage.data.__file__).parent
     return f"sample:{split}:{limit}", len(names), lambda: ((name, folder / name) for name in names)
 
 
@@ -177,7 +178,7 @@ def probe(what: str) -> None:
         get_session().head(constants.ENDPOINT, timeout=3)
     except Exception as error:  # requests' or httpx's own types, by client version
         raise DataError(f"{what}: the Hugging Face Hub cannot be reached ({type(error).__name__}); check the connection, or "
-                        "download the file elsewhere and name its path instead, or use --data sample, which needs no network") from None
+                        "download the file elsewhere and name its path instead, or use what needs none: --data sample, the shipped models") from None
 
 
 ABSENT = {"RepositoryNotFoundError": "no such repository on the Hub, or a private one", "RevisionNotFoundError": "no such commit",
@@ -237,7 +238,7 @@ def fetch_model(repo: str) -> Path:
     files, offline = ("config.json", "model.safetensors"), False
     try:
         try:
-            probe(f"model {repo}")
+            probe(f"model {repo}, which is no folder here")
         except DataError:
             offline = all(isinstance(try_to_load_from_cache(repo, file), str) for file in files)
             if not offline:

@@ -18,20 +18,29 @@ def is_hidden(*names: str) -> bool:
 def walk(folder: Path) -> Iterator[Path]:
     """Every file below a folder. Links to folders are followed behind all real ones, and no folder is gone through twice.
 
-    Of a hidden folder the files are listed too, but no link in it is followed.
+    Of a hidden folder the files are listed too, but no link in it is followed. A folder that cannot be read is listed itself.
     """
-    seen, starts = set(), [Path(folder)]
+    seen, starts, closed = set(), [Path(folder)], []
     for start in starts:  # grows by the links that are met
-        for place, folders, files in os.walk(start):
-            if os.path.realpath(place) in seen:
+        for place, folders, files in os.walk(start, onerror=lambda error: closed.append(Path(error.filename))):
+            if real(place) in seen:
                 folders.clear()
                 continue
-            seen.add(os.path.realpath(place))
+            seen.add(real(place))
             yield from (Path(place, name) for name in files)
             for name in filter(is_hidden, folders):
                 yield from (Path(inside, file) for inside, _, found in os.walk(Path(place, name)) for file in found)
             folders[:] = sorted(name for name in folders if not is_hidden(name))  # the same order, and so the same names, on every system
             starts += [Path(place, name) for name in folders if os.path.islink(Path(place, name))]
+    yield from closed
+
+
+def real(path: str | Path) -> str:
+    """Where a path leads to; the path itself where the system does not say."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return os.path.abspath(path)
 
 
 def sorted_out(folder: Path, wanted: Callable[[Path], bool], what: str, apart: Path | None = None) -> tuple[list[Path], Counter]:
@@ -41,7 +50,7 @@ def sorted_out(folder: Path, wanted: Callable[[Path], bool], what: str, apart: P
     """
     found, left_out = [], Counter()
     for file in sorted(walk(folder)):
-        if apart in Path(os.path.realpath(file)).parents:
+        if apart in Path(real(file)).parents:
             continue
         reason = reason_against(file, folder, wanted, what)
         if reason is None:
@@ -55,9 +64,11 @@ def reason_against(file: Path, root: Path, wanted: Callable[[Path], bool], what:
     """Why a file below `root` is left out, or None."""
     if is_hidden(*file.relative_to(root).parts):
         return "hidden or of the system"
-    if not file.exists():
+    if os.path.isdir(file):
+        return "folder that cannot be read"
+    if not os.path.exists(file):
         return "dead link"
-    if not file.is_file():
+    if not os.path.isfile(file):
         return "no ordinary file"
     return None if wanted(file) else no_kind(file.name, what)
 

@@ -5,7 +5,9 @@ around the pixels is Pillow's: it writes a picture of one pixel with the same op
 """
 
 import io
+import shutil
 import struct
+import tempfile
 import zlib
 from itertools import accumulate
 
@@ -16,6 +18,7 @@ from ..notes import note
 from .deep import eight_bits
 from .known import chunks
 
+SPOOL = 1 << 26  # bytes of packed strips that stay in memory
 CLUSTER = 1 << 22  # bytes of rows that are filtered and packed at once
 
 
@@ -85,20 +88,21 @@ def write_tiff(file, levels: np.ndarray, **options) -> None:
 
     options: as for Pillow's `save`. Pillow (13.0) itself fails on EXIF with folders of its own once the pixels are compressed.
     """
-    if levels.shape[2] == 2 and levels.dtype == np.uint16:  # Pillow does not read greys with alpha of 16 bits back
-        levels = levels[..., [0, 0, 0, 1]]
-    height, width, channels = levels.shape
+    bands = [0, 0, 0, 1] if levels.shape[2] == 2 and levels.dtype == np.uint16 else slice(None)  # Pillow does not read greys with alpha of 16 bits back
+    height, width, channels = *levels.shape[:2], levels[:1, :1, bands].shape[2]
     rows, tags = max(CLUSTER // (levels.itemsize * width * channels), 1), _tags(options)
-    strips = [zlib.compress(_differences(levels[top:top + rows]), 4) for top in range(0, height, rows)]
+    packed = tempfile.SpooledTemporaryFile(SPOOL)  # the tags, which come before the strips, say how long each of them is
+    lengths = [packed.write(zlib.compress(_differences(levels[top:top + rows][..., bands]), 4)) for top in range(0, height, rows)]
     tags[256], tags[257], tags[258], tags[259], tags[262], tags[277] = width, height, (8 * levels.itemsize,) * channels, 8, 2 if channels > 2 else 1, channels
     tags.tagtype[273] = tags.tagtype[279] = TiffTags.LONG
-    tags[278], tags[279], tags[317] = rows, tuple(map(len, strips)), 2
-    tags[273] = tuple(accumulate(map(len, strips[:-1]), initial=0))  # from the end of the directory: `save` adds that
+    tags[278], tags[279], tags[317] = rows, tuple(lengths), 2
+    tags[273] = tuple(accumulate(lengths[:-1], initial=0))  # from the end of the directory: `save` adds that
     if channels in (2, 4):
         tags[338] = 2  # ExtraSamples: alpha that is not multiplied into the colours
     tags.save(file)
-    for strip in strips:
-        file.write(strip)
+    packed.seek(0)
+    with packed:
+        shutil.copyfileobj(packed, file)
 
 
 def _tags(options: dict) -> TiffImagePlugin.ImageFileDirectory_v2:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ..locks import check_place, is_stream
 from .collect import Collected, collect
 from .roster import listing, owners, read_roster
 from .submission import GradingError
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     _usage(arguments)
     with tempfile.TemporaryDirectory(prefix="submissions-") as temporary:
-        beside = arguments.json and arguments.json.with_suffix(".unpacked")
+        beside = arguments.json and not is_stream(arguments.json) and arguments.json.with_suffix(".unpacked")
         found = collect(arguments.notebooks, beside or Path(temporary))
         roster = read_roster(arguments.roster) if arguments.roster else {}
         overrides = _overrides(arguments)
@@ -75,6 +76,11 @@ def _usage(arguments) -> None:
         raise GradingError(f"{arguments.artifacts}: no such folder")
     if arguments.anonymous is not None and not arguments.anonymous:
         raise GradingError("--anonymous wants a word that only you know")
+    for file in filter(None, (arguments.json, arguments.csv, arguments.similar)):
+        try:
+            check_place(file)
+        except OSError as error:
+            raise GradingError(f"{file}: cannot be written ({error.strerror or error})") from None
     for option in ("report", "html", "gradebook"):
         folder = getattr(arguments, option)
         if folder and folder.exists() and not folder.is_dir():
@@ -104,7 +110,7 @@ def _grade(arguments, found: Collected, chosen: dict[str, str], roster: dict, ov
         row = {**row, "student": student, **_about(found.files[path], roster.get(student))}
         fresh |= {student} if rows.get(student) != row else set()
         rows[student] = row
-        if arguments.json and student in fresh:
+        if arguments.json and student in fresh and not is_stream(arguments.json):
             store(rows.values(), arguments.json)
     if arguments.json:
         store(rows.values(), arguments.json)
@@ -146,7 +152,7 @@ def _key(row: dict) -> str:
 
 def stored(file: Path | None) -> list[dict]:
     """Results that an earlier run left in the file. Raises GradingError if it holds anything else."""
-    if file is None or not file.exists():
+    if file is None or not file.exists() or is_stream(file):
         return []
     try:
         rows = json.loads(file.read_text("utf-8"))
@@ -159,7 +165,7 @@ def stored(file: Path | None) -> list[dict]:
 
 def backup(file: Path | None) -> None:
     """Keep what is there beside it, under FILE.bak."""
-    if file and file.is_file():
+    if file and file.is_file() and not is_stream(file):
         part = file.with_name(file.name + ".bak.part")
         shutil.copy2(file, part)
         part.replace(file.with_name(file.name + ".bak"))

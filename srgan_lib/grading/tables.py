@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 from ..images import atomic_write
+from ..locks import is_stream
 from .submission import GradingError
 
 
@@ -69,7 +70,7 @@ def merge_table(file: Path, lines: list[list], key: tuple[str, ...], changed: se
     lines = [[harmless(cell) for cell in line] for line in lines]
     places = [lines[0].index(head) for head in key]
     new = {tuple(line[i] for i in places): line for line in lines[1:]}
-    if not file.exists():
+    if not file.exists() or is_stream(file):
         return write_table(file, lines)
     old = _records(_text(file), file)
     if old and old[0][0] != lines[0]:

@@ -4,13 +4,16 @@ import copy
 import difflib
 import itertools
 import json
+import os
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from ..data.hub import at_home
 from ..errors import ModelError
+from ..images import SUFFIXES as PICTURES
 from .foreign import SUFFIXES, check_scale, load_foreign
 from .mixed import Mixed
 from .networks import ARCHITECTURES, Generator
@@ -19,6 +22,8 @@ from .published import differences, load_published
 from .repair import repair
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
+NO_REPOS = (".json", ".txt", ".md", ".py", ".ipynb", ".zip", ".mp4", ".mov", ".mkv")
+WORDS = ("architecture", "upsampling", "normalization", "output")  # of a config; all other fields are whole numbers
 
 
 def shipped() -> list[str]:
@@ -38,6 +43,7 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
     """
     if not str(name).strip():
         raise ModelError("the name of the model is empty; was a variable not set?")
+    name = at_home(str(name)) if str(name).startswith("~") and str(name).count(",") != 2 else name
     strength = _share(strength, "strength", "the generator that it started from", "the GAN alone")
     if strength < 1:
         if not is_gan(name):
@@ -71,20 +77,21 @@ def load_model_file(path: str | Path) -> Generator | Outside:
         try:
             return load_foreign(path)
         except ModelError as other:
-            raise ModelError(f"{own}; {str(other).removeprefix(f'{path}: ')}") from None
+            added = "" if str(other) == str(own) else f"; {str(other).removeprefix(f'{path}: ')}"
+            raise ModelError(f"{own}{added}") from None
     check_scale(str(path), generator.scale)
     return generator
 
 
 def usual_strength(name: str | Path) -> float:
     """The strength that a generator was released with: what its training.json says, 1 where nothing is said."""
-    return float(_record(name).get("strength", 1))
+    return _share(_record(name).get("strength", 1), f"{name}: the strength in its training.json,", "the generator that it started from", "the GAN alone")
 
 
 def is_gan(name: str | Path) -> bool:
     """Whether it is a GAN with a record of the generator that it started from, which `strength` mixes it with."""
     record = _record(name)
-    return bool(record.get("init")) and record.get("stage", "srgan") == "srgan"
+    return bool(record.get("init")) and isinstance(record["init"], str) and record.get("stage", "srgan") == "srgan"
 
 
 def _record(name: str | Path) -> dict:
@@ -92,11 +99,19 @@ def _record(name: str | Path) -> dict:
     folder = WEIGHTS / str(name) if str(name) in shipped() else Path(name)
     for path in (folder / "training.json", folder.parent / "config.json"):
         if path.is_file() and (folder / "model.safetensors").is_file():
-            try:
-                return json.loads(path.read_text())
-            except ValueError as error:
-                raise ModelError(f"{path}: not JSON ({error})") from None
+            return json_of(path)
     return {}
+
+
+def json_of(path: Path) -> dict:
+    """What a JSON file of fields holds. Raises ModelError for anything else."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # the last: thousands of brackets
+        raise ModelError(f"{path}: not JSON ({_first_lines(error)})") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: holds no fields with names")
+    return value
 
 
 def not_finite(state: dict) -> str | None:
@@ -108,7 +123,7 @@ def _build(folder: Path) -> Generator:
     """The generator that config.json describes, with its shapes compared to the file's before any memory is taken."""
     config = _read_config(folder / "config.json")
     name = config.pop("architecture", "SRResNet")
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {name!r}; known are {', '.join(ARCHITECTURES)}")
     with safe_open(folder / "model.safetensors", "pt") as file:
         shapes = {key: torch.empty(file.get_slice(key).get_shape(), device="meta") for key in file.keys()}
@@ -122,9 +137,10 @@ def _build(folder: Path) -> Generator:
 
 
 def _read_config(path: Path) -> dict:
-    config = json.loads(path.read_text())
-    if not isinstance(config, dict) or any(isinstance(v, (int, float)) and not (isinstance(v, int) and 0 <= v <= 1024) for v in config.values()):
-        raise ValueError("config.json holds values that no generator of ours has")  # a million blocks would be built first
+    config = json_of(path)
+    odd = [key for key, value in config.items() if not (isinstance(value, str) if key in WORDS else isinstance(value, int) and 0 <= value <= 1024)]
+    if odd:  # a million blocks would be built first
+        raise ValueError(f"config.json holds values that no generator of ours has, such as {odd[0][:50]} = {repr(config[odd[0]])[:50]}")
     return config
 
 
@@ -139,12 +155,26 @@ def _locate(name: str) -> Path:
         if missing:
             raise ModelError(f"{name}: {' and '.join(missing)} missing; want a folder written by save_pretrained")
         return folder
-    if name.count("/") == 1 and not name.startswith((".", "/")):
+    if os.path.lexists(folder):
+        raise ModelError(f"{name}: is no file and no folder; a link that leads nowhere, or a device, holds no model")
+    if may_be_on_hub(name):
         from ..data.hub import fetch_model
         return fetch_model(name)
-    nearest = difflib.get_close_matches(name, shipped(), 1)
+    nearest = difflib.get_close_matches(name.lower(), shipped(), 1)
     raise ModelError(f"{name}: no such model{f', did you mean {nearest[0]}?' if nearest else ''} "
                      f"(shipped: {', '.join(shipped()) or 'none'}; also a folder or a Hub repo OWNER/NAME)")
+
+
+def may_be_on_hub(name: str) -> bool:
+    """Whether OWNER/NAME could be a repo: the Hub's own rules, and no name of an image, a text or a file within a file."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    if name.count("/") != 1 or name.lower().endswith((*PICTURES, *NO_REPOS)) or os.path.isfile(name.split("/")[0]):
+        return False
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def interpolate(psnr: Generator | str | Path, gan: Generator | str | Path, alpha: float | str, lr: torch.Tensor | None = None) -> Generator:

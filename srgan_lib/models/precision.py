@@ -124,7 +124,7 @@ def _remembered() -> dict:
     try:
         known = json.loads(_file().read_text())
         return {key: value for key, value in known.items() if len(value) == 2 and all(isinstance(value[name], float) for name in ("float32", key.split()[0]))}
-    except (OSError, ValueError, AttributeError, TypeError, LookupError, DataError):
+    except (OSError, ValueError, AttributeError, TypeError, LookupError, RecursionError, DataError):
         return {}
 
 

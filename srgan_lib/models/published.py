@@ -13,6 +13,8 @@ from .networks import RRDBNet
 
 WRAPPERS = ("params_ema", "params", "state_dict")  # what training code puts around a state dict
 MENDED = "2.10"  # torch's version; its own kind of string compares as versions do
+OWN_FILES = ("config.json", "model.safetensors")  # of a folder written by save_pretrained
+MOST_NAMES = 1 << 20  # bytes at the end of a zip in which the names of its members are looked for
 MOST_BLOCKS = 64  # more are not built to be compared; the published ones have 23 or 6
 RENAMED = (  # older names -> today's, in the order of their age
     (r"model\.0\.", "conv_first."),
@@ -36,6 +38,8 @@ def state_of(path: str | Path):
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
+    if kind := no_weights(path):
+        raise ModelError(f"{path}: {kind}; want a file of weights (.pth or .safetensors), or a folder written by save_pretrained")
     if path.suffix != ".safetensors" and torch.__version__ < MENDED:
         note(f"{path}: torch before {MENDED} can be harmed by a crafted file of this kind (CVE-2026-24747); read only what you trust")
     try:
@@ -45,6 +49,25 @@ def state_of(path: str | Path):
         raise ModelError(f"{path}: does not load as tensors alone ({type(error).__name__}); a file that needs more than that "
                          "could run code, so it is not read") from None
     return state
+
+
+def no_weights(path: Path) -> str:
+    """What a file is that no weights are in, by its first bytes, or where it stands; "" for what may hold some."""
+    if all((path.parent / name).is_file() for name in OWN_FILES) and path.name in OWN_FILES:
+        return f"is a part of a model, whose name is that of its folder, {path.parent}"
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not head:
+        return "is empty"
+    if head[8:9] == b"{" and path.suffix != ".safetensors":
+        return "is a safetensors file without that ending" if b'"dtype"' in head else "holds no weights"
+    if head.startswith(b"PK\x03\x04") and b"/constants.pkl" in path.read_bytes()[-MOST_NAMES:]:
+        return "is a TorchScript program, which --engine torchscript runs"
+    known = head.startswith((b"PK\x03\x04", b"\x80")) or head[8:9] == b"{"  # torch.save's zip since 1.6; a pickle of protocol 2 on; safetensors
+    return "" if known else "holds no weights"
 
 
 def from_published(state: dict, name: str = "state dict") -> RRDBNet:

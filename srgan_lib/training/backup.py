@@ -54,7 +54,7 @@ class Backup:
     def check(self, here: int, identity: str | None) -> None:
         """Refuse a backup of another run, or of a later step than `here`. identity: the run's own, None where it has none."""
         there, other = self.step(), self._read("run.json").get("id")
-        mine = json.loads((self.run / "config.json").read_text()) if (self.run / "config.json").is_file() else {}
+        mine = _fields(self.run / "config.json")
         older = other is None and here > 0 and self._read("config.json") not in ({}, mine)  # from before runs had an identity
         if older or (identity and other and identity != other):
             raise TrainingError(f"{self.folder}: is the backup of another run than {self.run}; name another --backup")
@@ -103,11 +103,16 @@ class Backup:
                                 "not overwritten: move it away, or name another --backup") from None
 
     def _read(self, name: str) -> dict:
-        try:
-            value = json.loads((self.folder / name).read_text())
-            return value if isinstance(value, dict) else {}
-        except (OSError, ValueError):
-            return {}
+        return _fields(self.folder / name)
+
+
+def _fields(path: Path) -> dict:
+    """What a JSON file holds; {} where there is none, or a broken one."""
+    try:
+        value = json.loads(path.read_text())
+        return value if isinstance(value, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
 
 
 def step_of(checkpoint: Path) -> int:

@@ -111,7 +111,7 @@ class RunFolder:
             if not isinstance(value, dict) or not isinstance(value.get("data") or {}, dict):
                 raise ValueError("it holds no names with values")
             return value
-        except ValueError as error:  # not JSON, or not UTF-8
+        except (ValueError, RecursionError) as error:  # not JSON, or not UTF-8
             raise TrainingError(f"{path}: broken ({str(error)[:80]}); mend it, or use another folder") from None
 
     def _step(self) -> int:
@@ -222,7 +222,7 @@ def read_log(run: str | Path) -> list[dict]:
     for line in path.read_bytes().split(b"\n") if path.is_file() else []:
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(record, dict) and isinstance(record.get("step"), int):
             records.append(record)

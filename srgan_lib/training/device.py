@@ -39,7 +39,7 @@ def begun_with(run: str | Path, backup: str | Path | None = None) -> str | None:
         try:
             stored = json.loads((Path(folder) / "config.json").read_text())
             return str(stored.get("precision", BEFORE["precision"]))
-        except (OSError, ValueError, AttributeError):  # what is broken is told by the run folder
+        except (OSError, ValueError, AttributeError, RecursionError):  # what is broken is told by the run folder
             continue
     return None
 

@@ -4,6 +4,7 @@
 and `records.py` knows what is done.
 """
 
+import os
 import sys
 import time
 from collections import Counter
@@ -66,8 +67,9 @@ def upscale_files(inputs, output: str | None = None, generator="srresnet-x4", sc
     on. A result counts as done when the same source, model, scale and options made it. No input is overwritten, and nothing
     half-written is left. Raises CourseError for what concerns all of them, such as an unknown model.
     """
-    options = _checked(Options(quality, (format or "png").lower().lstrip("."), size, long_side, strip, pages))
-    inputs = [str(name) for name in inputs]
+    options = _checked(Options(quality, str(format or "png").lower().lstrip("."), size, long_side, strip, pages))
+    inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs  # a name alone is not the list of its letters
+    inputs, output = [os.fspath(name) for name in inputs], None if output is None else os.fspath(output)
     if not inputs or not all(inputs):
         raise ImageError("the path of the input is empty")
     upscalers, left_out, failed = Upscalers(generator, scale, device, ensemble, strength, precision), Counter(), 0
@@ -98,6 +100,11 @@ def upscale_files(inputs, output: str | None = None, generator="srresnet-x4", sc
 def _checked(options: Options) -> Options:
     """Raise ImageError for options that no picture can follow."""
     format_of(f"--format .{options.format}")
+    sides = [*(options.size or ()), *([] if options.long_side is None else [options.long_side])]
+    if options.size and len(options.size) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ImageError(f"size {options.size or options.long_side}: want whole numbers of pixels, from 1 on")
+    if not isinstance(options.quality, int) or not 1 <= options.quality <= 100:
+        raise ImageError(f"quality {options.quality}: want a whole number from 1 to 100")
     if options.size and options.long_side:
         raise ImageError("give a size or a long side, not both")
     if options.pages not in (FIRST, ALL):
@@ -187,8 +194,13 @@ def _written(picture, target: str, upscalers: Upscalers, label, tile, options: O
     if options.size and abs(final[0] / size[0] - final[1] / size[1]) > max(1 / size[0], 1 / size[1]):
         note(f"{size[0]} x {size[1]} pixels become {final[0]} x {final[1]}, which has another shape: the picture is stretched")
     if wanted is None and by_rows(upscaler, picture, target):
-        return write_by_rows(upscaler, picture, target, tile, label, options.strip, key)
-    image = shrunk_to(upscaler(picture, tile, label), final)
+        return write_by_rows(upscaler, picture, target, tile, label, options.strip, key, options.quality)
+    try:
+        image = shrunk_to(upscaler(picture, tile, label), final)
+    except ImageError as error:
+        if "GB are free" in str(error) and wanted is None and len(upscaler.networks) == 1:
+            raise ImageError(f"{error}; a .png or .tif is written while it is made, and needs little") from None
+        raise
     save(image, target, options.quality, options.strip, key)
     return image.size
 

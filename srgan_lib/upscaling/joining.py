@@ -1,9 +1,9 @@
 """The last step of a video: its pieces, and everything else of the source, in one file that takes its name when it is whole."""
 
 import heapq
-import os
 from fractions import Fraction
 
+from ..images import move
 from .encoding import add_encoder
 from .sinks import carried, container_options, dress, lost, real_packets
 from .streams import open_film
@@ -29,7 +29,7 @@ def join(job, segments) -> None:
         print(f"note: {job.name} is damaged; the {segments.state['frames']} frames that could be read, up to {job.start + reached:.1f} s, were kept")
     if gone := lost(av, job.source, whole, job.index, bool(job.start or job.end), job.strip):
         print(f"note: {job.target.suffix} does not hold {', '.join(gone)} of the source")
-    os.replace(whole, job.target)
+    move(whole, job.target)
 
 
 def mux(av, out, pictures, others, shift: Fraction) -> tuple[float, int]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from ..errors import ImageError
+from ..errors import ImageError, ModelError
 from ..formats.sixteen import DeepImage
 from ..images import Picture, open_picture
 from ..models import choose_precision, load_generator, shipped, usual_strength
@@ -55,6 +55,8 @@ class Upscaler:
     def __init__(self, generator="srresnet-x4", scale: int | None = None, device=None, ensemble: bool = False, strength: float | None = None,
                  precision: str = "auto"):
         check_device(device)
+        if isinstance(generator, nn.Module) and strength is not None:
+            raise ModelError("strength is for a GAN by its name; this generator is a module, whose weights are what they are")
         networks, self.scale = stages(generator, scale, strength)
         if ensemble:
             networks = [SelfEnsemble(network) for network in networks]

@@ -52,7 +52,7 @@ def _beside(folder: Path) -> dict[str, dict]:
             try:
                 entry = json.loads(line)
                 found[entry["name"]] = entry
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 continue
     except OSError:
         pass

@@ -1,11 +1,13 @@
-"""A large result, written as PNG while it is made: rows of tiles go to the file as they are finished, and never all exist at once.
+"""A large result, written while it is made: rows of tiles go to the file as they are finished, and never all exist at once.
 
-A photograph of 12 megapixels becomes 192, which are 0.8 GB as one image and a few dozen MB as one row of tiles.
+A photograph of 12 megapixels becomes 192, which are 0.8 GB as one image and a few dozen MB as one row of tiles. A PNG takes its
+rows one after the other. JPEG and TIFF are written from a file of plain pixels, which the system keeps on the disk.
 """
 
 import io
 import struct
 import sys
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -14,14 +16,16 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ..errors import ImageError
+from ..errors import CourseError, ImageError
 from ..formats import metadata
 from ..formats.known import chunks
+from ..formats.sixteen import write_tiff
 from ..images import Picture, atomic_write, format_of
 from .cutouts import filled
 from .listing import STREAM
-from .memory import free_memory
+from .memory import free_memory, out_of_memory
 from .pictures import _levels as levels_of
+from .saving import coding
 from .tiles import SMALLEST_TILE, each_tile, halo_of, largest_tile, split
 
 SHARE = 4             # a result of more than a quarter of the free memory is written by rows
@@ -30,32 +34,40 @@ PIECE = 1 << 20       # bytes of rows that are filtered and packed at once
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of a PNG by its channels: PNG, third edition, 11.2.1
 ALPHA_MARGIN = 4      # rows of it that are enlarged besides: the cubic kernel reaches 2
 LEVEL = 4             # of compression, as in `saving.py`
+KINDS = ("PNG", "TIFF", "JPEG")
+
+
+def kind_of(target: str) -> str:
+    return "PNG" if target == STREAM else format_of(target)
 
 
 def by_rows(upscaler, picture: Picture, target: str) -> bool:
-    """Whether a result is better written while it is made: one network makes it, it becomes a PNG, and it is large for this machine."""
-    if len(upscaler.networks) > 1 or not (target == STREAM or format_of(target) == "PNG"):
+    """Whether a result is better written while it is made: one network makes it, its format can, and it is large for this machine."""
+    plain = picture.alpha is None and picture.deep is None
+    if len(upscaler.networks) > 1 or kind_of(target) not in KINDS or kind_of(target) == "JPEG" and not plain:
         return False
     height, width = (upscaler.scale * side for side in picture.rgb.shape[:2])
     return height * width * 5 * (1 if picture.deep is None else 3) > free_memory(torch.device("cpu")) / SHARE
 
 
 def write_by_rows(upscaler, picture: Picture, target: str, tile: int | None = None, progress: bool | str = False, strip: bool = False,
-                  key: str | None = None) -> tuple[int, int]:
-    """Upscale into a PNG, whole or not at all -> (width, height). key: see `records.py`. Raises ImageError.
+                  key: str | None = None, quality: int = 95) -> tuple[int, int]:
+    """Upscale into a PNG, TIFF or JPEG, whole or not at all -> (width, height). key: see `records.py`. Raises ImageError.
 
     The pixels are those that `Upscaler` gives, to the last one.
     """
+    kind, channels = kind_of(target), (1 if picture.grey else 3) + (picture.alpha is not None)
     height, width = (upscaler.scale * side for side in picture.rgb.shape[:2])
     info = {name: value for name, value in {"icc_profile": picture.icc, "exif": picture.exif, **picture.info}.items() if value}
-    if key and not strip:
+    if key and kind == "PNG" and not strip:
         info["texts"] = {**info.get("texts", {}), metadata.RECORD: key}
-    options = metadata.options(info, "PNG", strip)
+    options = metadata.options(info, kind, strip) | coding(kind, quality)
 
     def write(file):
-        png = Rows(file, width, height, (1 if picture.grey else 3) + (picture.alpha is not None), 1 if picture.deep is None else 2, options)
-        _each_band(upscaler, picture, png.write, tile, progress)
-        png.close()
+        beside = Path(target).parent if target != STREAM else None
+        rows = Rows(file, width, height, channels, 1 if picture.deep is None else 2, options) if kind == "PNG" else Pixels(file, kind, beside, options)
+        _each_band(upscaler, picture, rows.write, tile, progress)
+        rows.close()
 
     try:
         if target == STREAM:
@@ -63,8 +75,10 @@ def write_by_rows(upscaler, picture: Picture, target: str, tile: int | None = No
             sys.__stdout__.buffer.flush()
         else:
             atomic_write(Path(target), write)
-    except OSError as error:
-        raise ImageError(f"{target}: cannot be written ({error.strerror or error})") from None
+    except (OSError, ValueError, RuntimeError, struct.error) as error:  # the last three: metadata or a size that a format refuses
+        if isinstance(error, CourseError) or out_of_memory(error):
+            raise
+        raise ImageError(f"{target}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
     return width, height
 
 
@@ -168,6 +182,31 @@ class Rows:
 
     def _chunk(self, kind: bytes, content: bytes) -> None:
         self.file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content)))
+
+
+class Pixels:
+    """Rows of plain pixels in a file without a name, from which JPEG or TIFF is written at the end: the system need not keep them in memory."""
+
+    def __init__(self, file, kind: str, folder: Path | None, options: dict):
+        self.file, self.kind, self.options, self.height = file, kind, options, 0
+        self.pixels = tempfile.TemporaryFile(dir=folder)
+
+    def write(self, levels: np.ndarray) -> None:
+        """Rows uint8 or uint16 (h, width, channels), from the top down."""
+        if self.kind == "JPEG" and levels.shape[2] == 3:
+            levels = np.pad(levels, ((0, 0), (0, 0), (0, 1)))  # four bytes a pixel, which Pillow reads where they are
+        self.shape, self.levels, self.height = levels.shape, levels.dtype, self.height + len(levels)
+        self.pixels.write(np.ascontiguousarray(levels))
+
+    def close(self) -> None:
+        self.pixels.flush()
+        levels = np.memmap(self.pixels, self.levels, "r", shape=(self.height, *self.shape[1:]))
+        if self.kind == "TIFF":
+            write_tiff(self.file, levels, **self.options)
+        else:
+            mode = "L" if levels.shape[2] == 1 else "RGBX"
+            Image.frombuffer(mode, levels.shape[1::-1], levels, "raw", mode, 0, 1).save(self.file, "JPEG", **self.options)
+        self.pixels.close()
 
 
 def _paeth(rows: np.ndarray, pixel: int) -> bytes:

@@ -1,10 +1,7 @@
 """Write a result in the format that its name asks for, with what belongs to it; what a format cannot hold is said."""
 
 import io
-import os
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -13,7 +10,7 @@ from ..errors import ImageError
 from ..formats import metadata
 from ..formats.deep import eight_bits
 from ..formats.sixteen import DeepImage
-from ..images import format_of, write_image
+from ..images import check_place, format_of, write_image
 from ..notes import note
 from .listing import STREAM
 
@@ -31,15 +28,7 @@ def check_target(target: str, size: tuple[int, int]) -> None:
     if max(size) > LONGEST_SIDE.get(name, max(size)):
         raise ImageError(f"{target}: {size[0]} x {size[1]} pixels are too many for {name} ({LONGEST_SIDE[name]} a side); use .png or .tif")
     try:
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=Path(target).parent):
-            pass
-        try:
-            os.stat(target)  # the system's word on the length of a name
-        except FileNotFoundError:
-            pass
-        if Path(target).is_dir():
-            raise IsADirectoryError(None, "it is a folder")
+        check_place(target)
     except OSError as error:
         raise ImageError(f"{target}: cannot be written ({error.strerror or error})") from None
 
@@ -56,7 +45,7 @@ def save(image: Image.Image, target: str, quality: int = 95, strip: bool = False
     info = dict(image.info)
     if key and name == "PNG" and not strip:
         info["texts"] = {**info.get("texts", {}), metadata.RECORD: key}
-    options = metadata.options(info, name, strip) | _coding(name, quality)
+    options = metadata.options(info, name, strip) | coding(name, quality)
     image.info = {}  # Pillow writes some of it on its own
     try:
         if target != STREAM:
@@ -69,7 +58,7 @@ def save(image: Image.Image, target: str, quality: int = 95, strip: bool = False
     sys.__stdout__.buffer.flush()
 
 
-def _coding(name: str, quality: int) -> dict:
+def coding(name: str, quality: int) -> dict:
     """Pillow's options for a format and a quality."""
     best = quality == 100
     if best and name in ("WEBP", "JXL"):

@@ -88,7 +88,7 @@ class Segments:
     def _read(self, name: str) -> dict | None:
         try:
             return json.loads((self.folder / name).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def _store(self, name: str, values: dict) -> None:

@@ -116,7 +116,7 @@ def origin_of(film, video) -> Fraction:
 def seconds_of(film, video) -> float:
     """The length that the file states, 0 when it states none."""
     length = float(film.duration or 0) / 1e6
-    counted_from_zero = film.format.name.startswith("matroska")
+    counted_from_zero = film.format.name.startswith(("matroska", "flv"))
     return max(length - (float(origin_of(film, video)) if counted_from_zero else 0), 0)
 
 

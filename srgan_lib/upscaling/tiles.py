@@ -33,8 +33,8 @@ def enlarge(lr: torch.Tensor, generator: nn.Module, tile: int | None = None, pro
     it and goes on. progress: a bar on standard error, or its label. Raises ValueError for other shapes and ImageError
     when even the smallest tile does not fit, or when the result is not finite.
     """
-    if lr.ndim != 4 or lr.shape[1] != 3 or min(lr.shape) < 1:
-        raise ValueError(f"want (N, 3, H, W) with H and W at least 1, got {tuple(lr.shape)}")
+    if lr.ndim != 4 or lr.shape[1] != 3 or min(lr.shape) < 1 or not lr.is_floating_point():
+        raise ValueError(f"want (N, 3, H, W) in [0, 1] with H and W at least 1, got {tuple(lr.shape)} of {lr.dtype}")
     out = torch.empty(*lr.shape[:2], *(generator.scale * side for side in lr.shape[-2:]), device=lr.device)
 
     def keep(sr, top, left):
@@ -47,6 +47,8 @@ def enlarge(lr: torch.Tensor, generator: nn.Module, tile: int | None = None, pro
 @torch.inference_mode()
 def each_tile(lr: torch.Tensor, generator: nn.Module, keep, tile: int | None = None, progress: bool | str = False) -> None:
     """Call `keep(sr, top, left)` with every finished tile (N, 3, h, w) and its place in the result."""
+    if tile is not None and (not isinstance(tile, int) or tile < 1):
+        raise ImageError(f"tile {tile}: want a whole number of pixels, from 1 on")
     network = prepare(generator)
     halo = halo_of(network)
     whole = sees_everything(network)

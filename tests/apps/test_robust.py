@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from samples import save_photographs
 
@@ -18,10 +19,13 @@ from srgan_lib.__main__ import main
 from srgan_lib.apps import export, publish, temporary
 from srgan_lib.apps.cards import gather, public_name
 from srgan_lib.apps.turns import Turns
-from srgan_lib.errors import CourseError, ImageError, ModelError, PublishError
+from srgan_lib.data import images
+from srgan_lib.errors import CourseError, DataError, ImageError, ModelError, PublishError
+from srgan_lib.formats.folders import sorted_out
+from srgan_lib.images import resize_bicubic
 from srgan_lib.models import SRResNet, load_generator
 from srgan_lib.models.published import from_published
-from srgan_lib.upscaling import enlarge, memory
+from srgan_lib.upscaling import enlarge, memory, upscale, upscale_files
 
 SMALL = ["--profile", "tiny", "--device", "cpu", "--limit", "1", "--set", "steps=2", "--set", "blocks=1", "--set", "channels=4"]
 
@@ -358,3 +362,167 @@ def test_a_folder_with_a_link_to_itself_is_done_and_a_file_named_twice_is_one(ne
     assert main(["upscale", str(folder / "00.png"), str(folder / "00.png"), "--model", str(net), "-o", str(tmp_path / "twice")]) == 0
     assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".png"] == ["00-x4.png"]
     assert [path.name for path in (tmp_path / "twice").iterdir() if path.suffix == ".png"] == ["00-x4.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of open files")
+def test_a_result_on_standard_output_stands_alone(tmp_path, subprocess_environment):
+    """What is for people then goes to standard error, so that the output is JSON and nothing else."""
+    folder = save_photographs(tmp_path / "set", 1)
+    with open(tmp_path / "out.json", "w") as out:
+        done = subprocess.run([sys.executable, "-m", "srgan_lib", "evaluate", "--model", "bicubic", "--data", str(folder), "--json", "/dev/stdout"],
+                              env=subprocess_environment, stdout=out, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0 and "00.png" in done.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["model"] == "bicubic"
+
+
+# --- names of models -------------------------------------------------------------------------------------------------
+
+def odd_models(here: Path, net: Path) -> list[str]:
+    """Everything that a name can lead to and that is no model, made in a folder."""
+    Image.new("RGB", (9, 9)).save(here / "photo.png")
+    Image.new("RGB", (9, 9)).save(here / "photo.pth", "JPEG")
+    (here / "notes").write_text("a text")
+    (here / "empty.pth").touch()
+    (here / "empty.safetensors").touch()
+    (here / "folder" / "inner").mkdir(parents=True)
+    (here / "folder" / "photo.png").write_bytes((here / "photo.png").read_bytes())
+    (here / "bare").write_bytes((net / "model.safetensors").read_bytes())
+    (here / "half").mkdir()
+    (here / "half" / "config.json").write_text("{}")
+    names = ["photo.png", "photo.pth", "notes", "empty.pth", "empty.safetensors", "folder", "folder/inner", "folder/photo.png", "bare", "half", "net/config.json",
+             "net/model.safetensors", "notes/photo", "folder/gone.png", "folder/", "owner/name.", "owner/name@main", "a@b/c", "net,notes,0.5", "/dev/null", "~nobody-of-this-name/net"]
+    if os.name != "nt":
+        (here / "dead").symlink_to("gone")
+        os.mkfifo(here / "pipe")
+        names += ["dead", "pipe"]
+    return names
+
+
+def test_what_is_no_model_is_refused_without_a_look_at_the_hub(net, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr("srgan_lib.data.hub.fetch_model", asked.append)
+    for name in odd_models(tmp_path, net):
+        with pytest.raises((ModelError, DataError)) as caught:
+            load_generator(name)
+        assert "\n" not in str(caught.value) and "could run code" not in str(caught.value), name
+    assert asked == []
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "[" * 100_000, '{"init": "srresnet-x4", "strength": "much"}', '{"init": "srresnet-x4", "strength": NaN}', '{"init": ["x"]}', "\xff"])
+def test_a_broken_record_beside_a_model_is_one_sentence(content, net, tmp_path, capsys):
+    (net / "training.json").write_bytes(content.encode("latin-1"))
+    save_photographs(tmp_path / "set", 1)
+    assert main(["upscale", str(tmp_path / "set" / "00.png"), "--model", str(net)]) in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "null", '{"scale": "4"}', '{"blocks": null}', '{"architecture": ["SRResNet"]}', '{"blocks": 1.0}', "\xff"])
+def test_a_broken_config_of_a_model_is_one_sentence(content, net):
+    (net / "config.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(ModelError, match="does not load"):
+        load_generator(net)
+
+
+# --- what is there already is never lost, and what cannot be written is refused before it is computed -----------------------
+
+def never(*_, **__):
+    raise AssertionError("it was computed first")
+
+
+@pytest.mark.parametrize("name", ["folder", "photo.png", "net/config.json", "photo.png/a.json", "a" * 300])
+def test_a_place_that_cannot_take_a_result_is_refused_before_it_is_computed(name, net, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    Image.new("RGB", (9, 9)).save("photo.png")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for module, function in (("evaluate", "score"), ("benchmark", "measure"), ("export", "export_onnx")):
+        monkeypatch.setattr(f"srgan_lib.apps.{module}.{function}", never)
+    for command in (["evaluate", "--model", "bicubic", "--data", "sample", "--json", name], ["benchmark", "--json", name], ["export", "net", "-o", name]):
+        refused(capsys, *command)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_an_earlier_result_is_replaced(tmp_path):
+    for _ in range(2):
+        assert main(["evaluate", "--model", "bicubic", "--data", str(save_photographs(tmp_path / "set", 1)), "--json", str(tmp_path / "a.json")]) == 0
+    assert json.loads((tmp_path / "a.json").read_text())["model"] == "bicubic"
+
+
+def test_a_home_folder_that_the_shell_did_not_put_in(tmp_path, monkeypatch, capsys):
+    """bash leaves ~ as it is behind --json= (its manual, "Tilde Expansion": only at the beginning of a word)."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(save_photographs(tmp_path / "set", 1))
+    assert main(["evaluate", "--model", "bicubic", "--data", str(tmp_path / "set"), "--json=~/a.json"]) == 0
+    assert (tmp_path / "home" / "a.json").is_file() and os.listdir(".") == ["00.png"]
+    assert "no home folder of that user" in refused(capsys, "upscale", "00.png", "-o", "~nobody-of-this-name/a.png")
+    assert os.listdir(".") == ["00.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of open files")
+@pytest.mark.parametrize("option, name", [("--json", "/dev/stdout"), ("--csv", "/dev/stdout"), ("--json", "-"), ("--json", "/dev/null"), ("--csv", "/dev/null")])
+def test_grades_on_standard_output_are_whole_and_written_once(option, name, tmp_path, subprocess_environment):
+    (tmp_path / "a.ipynb").write_text("{}")
+    done = subprocess.run([sys.executable, "-m", "srgan_lib", "grade", "a.ipynb", option, name], env=subprocess_environment, cwd=tmp_path,
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and os.listdir(tmp_path) == ["a.ipynb"]
+    if name == "/dev/null":
+        assert done.stdout  # the summary, for people
+    elif option == "--json":
+        assert [row["notebook"] for row in json.loads(done.stdout)] == ["a.ipynb"]
+    else:
+        assert done.stdout.splitlines()[0].startswith("notebook,student,points") and len(done.stdout.splitlines()) == 2
+
+
+# --- the library with odd values ------------------------------------------------------------------------------------------
+
+def test_one_name_is_one_file_and_not_its_letters(net, tmp_path, monkeypatch):
+    """A text is a sequence of its letters, and "." and "/" among them were taken for folders."""
+    monkeypatch.chdir(save_photographs(tmp_path / "set", 2))
+    assert upscale_files("00.png", Path("a.png"), str(net)) == 0 and upscale_files(Path("00.png"), "b.png", str(net)) == 0
+    assert sorted(os.listdir(".")) == ["00.png", "01.png", "a.png", "b.png"]
+
+
+@pytest.mark.parametrize("options", [{"size": (0, 5)}, {"size": "9x9"}, {"size": (9.5, 9)}, {"long_side": -1}, {"quality": 1000}, {"quality": "x"}, {"tile": 0}, {"tile": -4},
+                                     {"tile": "8"}, {"tile": 8.5}, {"format": 5}, {"pages": None}])
+def test_odd_values_of_the_library_are_one_sentence(options, net, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(save_photographs(tmp_path / "set", 1))
+    try:
+        assert upscale_files(["00.png"], "a.jpg", str(net), **options) == 1
+    except CourseError as error:
+        assert "\n" not in str(error)
+    assert os.listdir(".") == ["00.png"] and "Traceback" not in capsys.readouterr().err
+
+
+def test_a_strength_that_would_be_ignored_is_refused():
+    with pytest.raises(ModelError, match="strength"):
+        upscale(Image.new("RGB", (8, 8)), SRResNet(blocks=1, channels=4).eval(), strength=0.5)
+
+
+@pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf"), -0.5])
+def test_a_scale_that_is_none_is_a_value_error(scale):
+    with pytest.raises(ValueError, match="whole number"):
+        resize_bicubic(torch.zeros(1, 3, 8, 8), scale)
+
+
+def test_a_split_that_there_is_not_is_not_the_training_images():
+    with pytest.raises(DataError, match="no split 'validation'"):
+        list(images("sample", "validation"))
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="rights of folders")
+def test_a_folder_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    """Root may read everything, so the system's answer is put in its place (os.walk calls onerror, and goes on)."""
+    folder, scandir = save_photographs(tmp_path / "set", 1), os.scandir
+    (folder / "closed").mkdir()
+
+    def refusing(path):
+        if os.path.basename(path) == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found, left_out = sorted_out(folder, lambda path: path.suffix == ".png", "image")
+    assert [path.name for path in found] == ["00.png"] and left_out == {"folder that cannot be read": 1}

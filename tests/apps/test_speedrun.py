@@ -79,3 +79,11 @@ def test_the_fastest_stands_first_and_energy_is_told(tmp_path, monkeypatch, caps
 
 def test_the_page_in_the_docs_shows_the_records():
     assert speedrun.table(speedrun.records()) in speedrun.PAGE.read_text()
+
+
+def test_a_finished_run_counts_for_its_own_config_and_images_alone(command, tmp_path, capsys):
+    assert main([*command, "--target", "1"]) == 0
+    for change, words in ((["--set", "channels=5"], "another config"), (["--data", str(tmp_path / "valid")], "other data"), (["--valid", str(tmp_path / "train")], "other images")):
+        assert main([*command, "--target", "1", *change]) == 2
+        assert words in capsys.readouterr().err
+    assert main([*command, "--target", "nan"]) == 2

@@ -64,6 +64,27 @@ def test_rows_are_what_one_piece_is(kind, tile, upscaler, tmp_path, monkeypatch)
     assert (whole.icc, whole.exif, whole.info.get("dpi")) == (by_rows.icc, by_rows.exif, by_rows.info.get("dpi"))
 
 
+@pytest.mark.parametrize("kind", ["L", "LA", "RGB", "RGBA", "L;16", "LA;16", "RGB;16", "RGBA;16"])
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_jpeg_and_tiff_by_rows_are_the_same_file(kind, suffix, upscaler, tmp_path, monkeypatch):
+    """Byte for byte what Pillow (12.3, 13.0) and our own writer make of the whole image; what JPEG cannot hold goes another way."""
+    (tmp_path / "a.png").write_bytes(packed(kind))
+    for share in (1e-12, 10**12):
+        monkeypatch.setattr(rows, "SHARE", share)
+        assert upscale_files([tmp_path / "a.png"], str(tmp_path / f"{share}{suffix}"), upscaler_of(upscaler, monkeypatch), tile=24) == 0
+    whole, by_rows = ((tmp_path / f"{share}{suffix}").read_bytes() for share in (1e-12, 10**12))
+    assert whole == by_rows
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == sorted([".png", suffix, suffix])
+
+
+def test_a_format_that_wants_the_whole_image_says_which_do_not(upscaler, tmp_path, monkeypatch, capsys):
+    from srgan_lib.upscaling import pictures
+    Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
+    monkeypatch.setattr(pictures, "free_memory", lambda *_: 1000)
+    assert upscale_files([tmp_path / "a.png"], str(tmp_path / "a.webp"), upscaler_of(upscaler, monkeypatch)) == 1
+    assert "a .png or .tif is written while it is made" in capsys.readouterr().err and not (tmp_path / "a.webp").exists()
+
+
 def upscaler_of(upscaler, monkeypatch):
     """The generator's name for a run over files, which stands for the one of the fixture."""
     from srgan_lib.upscaling import files

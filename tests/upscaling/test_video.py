@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from recordings import nearly_identity
+from recordings import nearly_identity, record
 
 from srgan_lib.errors import ImageError
 from srgan_lib.models import SRResNet
@@ -142,6 +142,35 @@ def test_broken_stream_keeps_what_could_be_read(tmp_path, generator, share, caps
     upscale_video(source, tmp_path / "b.mp4", generator)
     assert 0 < len(pictures(tmp_path / "b.mp4")) < 30
     assert "damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("codec, suffix", [("libx264", ".mp4"), ("libx264", ".mkv"), ("libx264", ".flv"), ("mpeg4", ".avi"), ("libvpx-vp9", ".webm")])
+@pytest.mark.parametrize("result", [".mp4", ".mkv"])
+def test_a_slow_video_whose_frames_were_all_read_is_not_called_damaged(tmp_path, generator, codec, suffix, result, capsys):
+    """One frame a second, and one in five: the frame that is decoded last is not the one that is shown last (FFmpeg's AVPacket: dts and pts)."""
+    for rate in (Fraction(1), Fraction(1, 5)):
+        source = tmp_path / f"a{suffix}"
+        record(source, codec, frames=9, rate=rate, sound=())
+        upscale_video(source, tmp_path / f"b{result}", generator)
+        assert len(pictures(tmp_path / f"b{result}")) == 9 and "damaged" not in capsys.readouterr().out
+
+
+def test_a_slow_video_that_is_cut_off_is_called_damaged(tmp_path, generator, capsys):
+    source = record(tmp_path / "a.mkv", frames=9, rate=1, sound=(), options={"bf": "0", "g": "1"})
+    data = source.read_bytes()
+    source.write_bytes(data[:len(data) * 2 // 3])
+    upscale_video(source, tmp_path / "b.mp4", generator)
+    assert "damaged" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links")
+def test_a_video_written_through_a_link_keeps_the_link(tmp_path, generator):
+    source = film(tmp_path / "a.mp4", frames=2, sound=None)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "there" / "b.mp4")
+    for _ in range(2):  # the second time there is a file behind it
+        upscale_video(source, tmp_path / "link.mp4", generator)
+        assert (tmp_path / "link.mp4").is_symlink() and len(pictures(tmp_path / "there" / "b.mp4")) == 2
 
 
 def test_damaged_middle_is_survived(tmp_path, generator):
