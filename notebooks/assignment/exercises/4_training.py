@@ -61,21 +61,35 @@ class Steps:
     def __init__(self, trial: Trial, arguments: tuple, watched: int, reference):
         self.trial, self.watched, self.reference, self.rows = trial, watched, reference, []
         self.names = ("generator", "discriminator")
-        for scale, side, number in ((2, 4, 2), (2, 5, 1), (3, 3, 3)):
-            gan, pairs = make_gan(trial, scale, side), batches(trial, scale, side, number)
-            before = [weights(gan.generator), weights(gan.discriminator)]
+        self.drawn = trial.once("networks", self._draw)
+        for gan, pairs, before, _ in self.drawn:
             turns = trial.must([(gan, lr, hr, *arguments) for lr, hr in pairs])
             self.rows.append((gan, pairs, before, turns))
 
+    def _draw(self) -> list:
+        """[(networks, pictures, weights of both before the first step, what the reference makes of them)]."""
+        rows = []
+        for scale, side, number in ((2, 4, 2), (2, 5, 1), (3, 3, 3)):
+            gan, pairs = make_gan(self.trial, scale, side), batches(self.trial, scale, side, number)
+            rows.append((gan, pairs, [weights(gan.generator), weights(gan.discriminator)], self.reference(gan, pairs)))
+        return rows
+
     def play(self, row: int, **options) -> list:
         gan, pairs, _, _ = self.rows[row]
-        return self.reference(gan, pairs, **options)
+        return self.reference(gan, pairs, **options) if options else self.drawn[row][3]
 
     def explained(self, mistakes: dict) -> str:
         """The one mistake that gives the answer's losses and weights on all networks: {sentence: options or a function of row}."""
+        if all(same(self._got(row), self.play(row)[0]) for row in range(len(self.rows))):
+            return ""
         left = [name for name, make in mistakes.items() if all(computes(
-            partial(self._first, make, row), [turns[0]["value"], turns[0]["modules"][self.watched]["state"]]) for row, (*_, turns) in enumerate(self.rows))]
+            partial(self._first, make, row), self._got(row)) for row in range(len(self.rows)))]
         return left[0] if len(left) == 1 else ""
+
+    def _got(self, row: int) -> list:
+        """[loss, weights of the network that learns] after the answer's first step."""
+        turn = self.rows[row][3][0]
+        return [turn["value"], turn["modules"][self.watched]["state"]]
 
     def _first(self, make, row: int):
         return make(row) if callable(make) else Either([self.play(row, **one)[0] for one in (make if isinstance(make, list) else [make])])
@@ -111,14 +125,14 @@ class Steps:
 
     def second(self) -> None:
         """The second step starts from where the first ended, right or wrong, and forgets its gradients."""
-        ok, stale = True, True
-        for row, (gan, pairs, _, turns) in enumerate(self.rows):
+        ok = True
+        for gan, pairs, _, turns in self.rows:
             now, = copied(gan)
             for name, module in zip(self.names, turns[0]["modules"]):
                 part = getattr(now, name)
                 part.load_state_dict(dict(zip(part.state_dict(), module["state"])))
             ok &= same(turns[1]["modules"][self.watched]["state"], self.reference(now, pairs[1:])[0][1])
-            stale &= same(turns[1]["modules"][self.watched]["state"], self.play(row, clear=False)[1][1])
+        stale = not ok and all(same(turns[1]["modules"][self.watched]["state"], self.play(row, clear=False)[1][1]) for row, (*_, turns) in enumerate(self.rows))
         self.trial.climb("a second step with new pictures", ok, "the weights differ", STALE if stale else "", support=True)
 
     def contract(self) -> None:
