@@ -6,7 +6,7 @@ paper leaves a choice (bias before batch norm, one PReLU slope or one per channe
 """
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +21,6 @@ CHOICES = [{"bias": bias, **slopes} for bias in (True, False) for slopes in (
     {}, {"slopes": True}, {"slopes": True, "early": True})]
 
 
-@lru_cache(maxsize=128)
-def drawn(shape: tuple, seed: int) -> torch.Tensor:
-    """`filled`, kept: the references use the same weights again and again, and change none."""
-    return filled(shape, seed)
-
-
 class Layers:
     """Layers as functions, with the weights that `filled` gives to parameters of their sizes; `used` lists the sizes."""
 
@@ -36,7 +30,7 @@ class Layers:
 
     def fill(self, *shape: int, times: int = 1) -> torch.Tensor:
         self.used += [shape] * times
-        return drawn(shape, self.seed)
+        return filled(shape, self.seed)
 
     def conv(self, x, outputs: int, size: int = 3, stride: int = 1, bias: bool = True):
         weight = self.fill(outputs, x.shape[1], size, size)
