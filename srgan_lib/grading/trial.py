@@ -111,10 +111,10 @@ class Trial:
                 raise answer
         return answers
 
-    def build(self, *arguments, inputs=(), training: bool = False, flat: bool = False) -> dict:
+    def build(self, *arguments, inputs=(), training: bool = False, flat: bool = False, seed: int | None = None) -> dict:
         """Make a network of known weights and run it (see `sandbox.build`)."""
-        answer = self._answer({"build": {
-            "arguments": list(arguments), "inputs": list(inputs), "training": training, "seed": self.seed, "flat": flat}})
+        answer = self._answer({"build": {"arguments": list(arguments), "inputs": list(inputs), "training": training,
+                                         "seed": self.seed if seed is None else seed, "flat": flat}})
         if set(answer) != BUILT or len(answer["outputs"]) != len(inputs):
             raise Failed("the answer makes no sense")
         return {**answer, "shapes": sorted(tuple(shape) for shape in answer["shapes"])}

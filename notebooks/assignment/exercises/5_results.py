@@ -203,11 +203,13 @@ def _modes(trial: Trial, found) -> None:
         f"a {kinds[0]} comes back; want a Python number: .item() makes one": any(kind != "number" for kind in kinds)})
 
 
-def tiled(network, lr, tile: int, halo: int, scale: int, border=None, trim=None) -> torch.Tensor:
+def tiled(network, lr, tile: int, halo: int, scale: int, border=None, trim=None, place=None) -> torch.Tensor:
     """Tiles pasted without regard to their surroundings beyond `halo`; the options are the usual mistakes.
 
-    border: pads the picture itself first; trim(margin): rows and columns thrown away for a margin in pixels of lr.
+    border: pads the picture itself first; trim(margin): rows and columns thrown away for a margin in pixels of lr;
+    place: how far apart in sr two neighbours of lr are pasted.
     """
+    place = scale if place is None else place
     trim = trim or (lambda margin: margin * scale)
     n, _, height, width = lr.shape
     sr = torch.zeros(n, 3, height * scale, width * scale)
@@ -219,7 +221,7 @@ def tiled(network, lr, tile: int, halo: int, scale: int, border=None, trim=None)
             part = network(padded[..., top:y + shift + tile + halo, left:x + shift + tile + halo])
             rows, columns = min(tile, height - y) * scale, min(tile, width - x) * scale
             y0, x0 = trim(y + shift - top), trim(x + shift - left)
-            sr[..., y * scale:y * scale + rows, x * scale:x * scale + columns] = part[..., y0:y0 + rows, x0:x0 + columns]
+            sr[..., y * place:y * place + rows, x * place:x * place + columns] = part[..., y0:y0 + rows, x0:x0 + columns]
     return sr
 
 
@@ -307,6 +309,7 @@ def _tile_mistakes(network, lr, tile: int, halo: int, scale: int) -> dict:
         "the halo is thrown away where there is none: at the picture's own border the cut-out begins with the tile itself": lambda:
             make(halo, scale, trim=lambda _: halo * scale),
         "the halo is thrown away in pixels of lr; in the upscaled cut-out it is `scale` times as wide": lambda: make(halo, scale, trim=lambda margin: margin),
+        "each piece is pasted at its position in lr; in sr it is `scale` times as far from the corner": lambda: make(halo, scale, place=1),
         "height and width are swapped": lambda: whole.transpose(2, 3),
         "overlaps are averaged or added; the halo is only there to be thrown away": lambda: Either(_blended(network, lr, tile, halo, scale)),
         "the strip that is left over at the bottom and right is missing: the last tiles are smaller": lambda: Either([
@@ -345,6 +348,8 @@ def penalty_mistakes(critic, real, fake, epsilon, weight: float) -> dict:
         "the gradient is taken at the fakes; it belongs to the points between real and fake": lambda: make(fake),
         "epsilon and 1 - epsilon are swapped: epsilon belongs to real": lambda: make(epsilon * fake + (1 - epsilon) * real),
         "the points lie half-way; epsilon says where they lie": lambda: make((real + fake) / 2),
+        "the gradient is taken with respect to the discriminator's weights; want it with respect to the points": lambda: weight * (torch.cat(
+            [g.flatten() for g in torch.autograd.grad(critic(epsilon * real + (1 - epsilon) * fake).sum(), list(critic.parameters()))]).norm() - 1).square(),
         "one epsilon is used for the whole batch; there is one for each pair": lambda: make(epsilon[:1] * real + (1 - epsilon[:1]) * fake) if n > 1 else right,
         "one norm is taken over the whole batch; want one for each picture": lambda: make(reduce=lambda g: g.norm()),
         "the norm is taken over the channels only; flatten first: want one for each picture": lambda: Either(
