@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srgan_lib.grading.comparison import Either, computes, difference, proportional, same
+from srgan_lib.grading.comparison import Either, computes, difference, parallel, same
 from srgan_lib.grading.props import PlainSGD, hinge, hinge_generator, light
 from srgan_lib.grading.trial import Trial, copied, exercise
 
@@ -106,7 +106,7 @@ class Steps:
         moves = [[[now - old for now, old in zip(state, before[self.watched])] for state in (self._got(row)[1], self.play(row)[0][1])]
                  for row, (_, _, before, _) in enumerate(self.rows)]
         wrong = [(got, want) for got, want in moves if not same(got, want)]
-        if wrong and all(proportional(got, want) is not None for got, want in wrong):
+        if wrong and all(parallel(got, want) for got, want in wrong):
             return "the step has the right direction, but not its length: the gradient is clipped or scaled before the optimizer's step"
         return ""
 
