@@ -58,6 +58,14 @@ def proportional(gots: list, wants: list) -> float | None:
     return factor if abs(factor) > 1e-6 and same(got, factor * want) else None
 
 
+def parallel(gots: list, wants: list) -> bool:
+    """Whether all values together point where the wanted ones do, whatever their length."""
+    got, want = (_row(values) for values in (gots, wants))
+    if got is None or want is None or got.shape != want.shape:
+        return False
+    return float(torch.nn.functional.cosine_similarity(got, want, dim=0)) > 1 - 1e-5
+
+
 def affine(gots: list, wants: list, tolerance: float = 1e-3) -> tuple[float, float] | None:
     """(a, b) with got = a * want + b for all values, a above zero; None where no line runs through them."""
     got, want = (_row(values) for values in (gots, wants))

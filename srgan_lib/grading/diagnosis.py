@@ -34,6 +34,9 @@ def _of_shapes(wrong: list) -> str:
         return f"the values are right, but not their shape: {tuple(wrong[0][0].shape)}, want {tuple(wrong[0][1].shape)}"
     if all(v.numel() == 1 < w.numel() and same(v.reshape(()), w.mean()) for v, w in wrong):
         return "everything is averaged into one number"
+    for word, whole in (("averaged: their mean", torch.mean), ("added up: their sum", torch.sum)):
+        if all(v.numel() > 1 == w.numel() and same(whole(v), w) for v, w in wrong):
+            return f"several values come back that are not {word} is right, and one number is wanted"
     if all(v.dim() == w.dim() == 4 and v.shape[1] == w.shape[1] and same(v.flip(1), w) for v, w in wrong):
         return "the order of the channels is turned (BGR instead of RGB)"
     return ""

@@ -92,10 +92,12 @@ def _was_late(row: dict) -> bool:
 
 
 def _grade_in(sandbox: Sandbox, paths: list[str], seed: int, jobs: int, artifact, progress: bool):
+    import torch
     from tqdm import tqdm
 
     from .judge import grade_notebook, load_exercises
-    exercises = load_exercises()
+    exercises, threads = load_exercises(), torch.get_num_threads()
+    torch.set_num_threads(1)  # what a judge computes is small: more threads would wait for each other, at full speed
 
     def one(path: str) -> dict:
         row = grade_notebook(Path(path), sandbox, seed, exercises)
@@ -110,6 +112,7 @@ def _grade_in(sandbox: Sandbox, paths: list[str], seed: int, jobs: int, artifact
                 yield waiting[future], future.result()
         finally:  # interrupted: what has not begun shall not begin
             pool.shutdown(wait=False, cancel_futures=True)
+            torch.set_num_threads(threads)
 
 
 def _digest(path: str, artifact) -> str:

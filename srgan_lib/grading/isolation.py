@@ -24,6 +24,7 @@ except ImportError:  # Windows, where there is nothing to fork either
 
 import torch
 
+from .pages import collapse
 from .session import session
 from .syscalls import forbid_calls
 from .walls import ANSWERS, COURSE, SCRATCH, build, check, libc, right_to_read, set_capabilities
@@ -57,6 +58,7 @@ def preload(names: list[str]) -> None:
 
 def serve(control: socket.socket, settings: dict) -> None:
     """Announce the mode, then fork a keeper for every connection that arrives, until the judge closes the socket."""
+    collapse()
     mode = "namespaces" if settings["walls"] and walls_stand(settings["probe"]) else "limits"
     settings["memory"], settings["kept"] = MEMORY_BYTES + _size_now(), right_to_read(mode == "namespaces")
     control.sendall(mode.encode())

@@ -5,6 +5,7 @@ it knows an expected value: the judge compares.
 """
 
 import copy
+import functools
 import json
 import math
 import numbers
@@ -20,6 +21,7 @@ from .props import Block, PlainSGD
 
 ANSWER_BYTES = 64 << 20  # the longest answer that is listened to
 MOST_TENSORS = 20_000
+MOST_KEPT = 1 << 20  # values of one tensor that `filled` keeps
 DTYPES = {str(kind): kind for kind in (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)}
 
 
@@ -86,13 +88,21 @@ def filled(shape, seed: int) -> torch.Tensor:
     """Weights drawn from (seed, outputs, number of elements) alone: tensors of equal size get equal values.
 
     A reference can thus be computed without knowing what a submission calls its layers or in which order it makes them.
+    The tensor is kept for the next call: copy it, never change it.
     """
+    return (_kept if math.prod(shape) <= MOST_KEPT else _drawn)(tuple(shape), seed)
+
+
+def _drawn(shape: tuple, seed: int) -> torch.Tensor:
     count = math.prod(shape)
     generator = torch.Generator().manual_seed(seed * 1_000_003 + count * 1009 + shape[0])
     if len(shape) < 2:
         low, high = (0.1, 0.5) if count == 1 else (0.5, 1.5)
         return torch.rand(shape, generator=generator) * (high - low) + low
     return (torch.randn(count, generator=generator) * (shape[0] / count) ** 0.5).reshape(shape)
+
+
+_kept = functools.lru_cache(maxsize=128)(_drawn)
 
 
 def ask(question: dict, namespace: dict) -> dict:

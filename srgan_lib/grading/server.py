@@ -123,20 +123,21 @@ class Session:
         self.connection, self.process, self.settings, self.over = connection, process, settings, ""
         self.lost, self.late = 0.0, False  # lost: seconds spent on calls that did not come back
         self.began = time.monotonic()
-        problems = self._exchange(submission.pieces).get("problems")
+        problems = self._exchange(pickle.dumps(submission.pieces)).get("problems")
         self.problems = problems if isinstance(problems, dict) else {}
 
     def put(self, question: dict) -> dict:
         """A question of `sandbox.ask` -> its answer; {"error": ...} when none came."""
-        return self._exchange(question)
+        return self._exchange(question["name"].encode(), pickle.dumps(question))
 
-    def _exchange(self, message) -> dict:
+    def _exchange(self, *messages: bytes) -> dict:
         from .sandbox import ANSWER_BYTES, decode
         if self.over:
             return _died(self.over)
         began, patience = time.monotonic(), self.settings["seconds"] * (1 if self.process else 4) + 5
         try:
-            self.connection.send_bytes(pickle.dumps(message))
+            for message in messages:
+                self.connection.send_bytes(message)
             came = self.connection.poll(patience)
             answer = decode(self.connection.recv_bytes(ANSWER_BYTES + 100)) if came else _died("did not come to an end")
             answer = answer if isinstance(answer, dict) else _died("answered nonsense")

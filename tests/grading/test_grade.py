@@ -25,9 +25,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import alternatives  # noqa: E402
 import further  # noqa: E402
 import mistakes  # noqa: E402
+import slips  # noqa: E402
 from hostile import CALLS, CELLS, FILES, LUMA, PSNR, notebook  # noqa: E402
 
-MISTAKES, ALTERNATIVES = mistakes.MISTAKES + further.MISTAKES, alternatives.ALTERNATIVES + further.ALTERNATIVES
+MISTAKES, ALTERNATIVES = mistakes.MISTAKES + further.MISTAKES + slips.MISTAKES, alternatives.ALTERNATIVES + further.ALTERNATIVES + slips.ALTERNATIVES
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox with forks and namespaces is Linux's")
 

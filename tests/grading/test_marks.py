@@ -14,11 +14,12 @@ import alternatives  # noqa: E402
 import answers  # noqa: E402
 import further  # noqa: E402
 import mistakes  # noqa: E402
+import slips  # noqa: E402
 
 from srgan_lib.grading.judge import load_exercises  # noqa: E402
 
-WRONG = [answers.Answer("", name, what, [source]) for name, what, _, source in mistakes.MISTAKES + further.MISTAKES]
-RIGHT = [answers.Answer("", name, what, [source]) for name, what, source in alternatives.ALTERNATIVES + further.ALTERNATIVES]
+WRONG = [answers.Answer("", name, what, [source]) for name, what, _, source in mistakes.MISTAKES + further.MISTAKES + slips.MISTAKES]
+RIGHT = [answers.Answer("", name, what, [source]) for name, what, source in alternatives.ALTERNATIVES + further.ALTERNATIVES + slips.ALTERNATIVES]
 SEEDS = 40
 
 

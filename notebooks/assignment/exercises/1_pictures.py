@@ -35,6 +35,10 @@ def luma_mistakes(rgb: torch.Tensor) -> dict:
         "the range is [0, 1]; here luma runs from 16 to 235": lambda: Either([right / 255, (right - 16) / 255, (right - 16) / 219, right / 235]),
         "the offset 16 is missing: black is 16": lambda: right - 16,
         "the offset 16 is added for each channel: it is added once": lambda: right + 32,
+        "the offset 16 is added twice": lambda: Either([right + 16, weighted(rgb, 65.535, 128.52, 24.99, 32)]),
+        "the weights are rounded (255 times 0.257, 0.504, 0.098); here they are 65.481, 128.553, 24.966": lambda: weighted(rgb, 65.535, 128.52, 24.99, 16),
+        "this is a colour difference (Cb or Cr), whose weights add up to 0; luma is Y": lambda: Either(
+            [weighted(rgb, *cb, 128) for cb in ((-37.797, -74.203, 112), (112, -93.786, -18.214))]),
         "luma is rounded already here; the exact value is wanted": lambda: Either([right.round(), right.floor()]),
         "red and blue are swapped (BGR order)": lambda: studio_luma(rgb.flip(1)),
         "green and blue, or red and green, have each other's weights": lambda: Either([studio_luma(rgb[:, order]) for order in ([0, 2, 1], [1, 0, 2])]),
@@ -110,6 +114,8 @@ def psnr_mistakes(a: torch.Tensor, b: torch.Tensor, peak: float = 1.0) -> dict:
         "the logarithm has base 2; decibels want base 10": lambda: 10 * (peak**2 / error).log2(),
         "the errors are not squared": lambda: Either([10 * (peak**2 / absolute).log10(), 20 * (peak / absolute).log10(), 10 * (peak / absolute).log10()]),
         "the sign is turned: a small error is a high PSNR": lambda: -right,
+        "the pictures are clamped first; an error outside the range is an error too": lambda: Either(
+            [decibels(a.clamp(0, top), b.clamp(0, top), peak) for top in {1.0, peak}]),
         "the squared errors are summed, not averaged": lambda: 10 * (peak**2 / noise.square().flatten(1).sum(1)).log10(),
         "the peak is taken from the picture (max of hr); it is an argument": lambda: Either([10 * torch.log10(top**2 / error) for top in (
             a.max().double(), b.max().double(), torch.maximum(a.max(), b.max()).double(), a.flatten(1).amax(1).double(), b.flatten(1).amax(1).double(),

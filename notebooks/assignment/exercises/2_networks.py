@@ -6,13 +6,14 @@ paper leaves a choice (bias before batch norm, one PReLU slope or one per channe
 """
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srgan_lib.grading.comparison import Either, difference, same, shape_difference
+from srgan_lib.grading.comparison import Either, describe, difference, same, shape_difference
+from srgan_lib.grading.diagnosis import NO_RETURN
 from srgan_lib.grading.props import Block
 from srgan_lib.grading.sandbox import filled
 from srgan_lib.grading.trial import Failed, Trial, exercise
@@ -21,26 +22,20 @@ CHOICES = [{"bias": bias, **slopes} for bias in (True, False) for slopes in (
     {}, {"slopes": True}, {"slopes": True, "early": True})]
 
 
-@lru_cache(maxsize=128)
-def drawn(shape: tuple, seed: int) -> torch.Tensor:
-    """`filled`, kept: the references use the same weights again and again, and change none."""
-    return filled(shape, seed)
-
-
 class Layers:
     """Layers as functions, with the weights that `filled` gives to parameters of their sizes; `used` lists the sizes."""
 
     def __init__(self, seed: int, training: bool = False, bias: bool = True, slopes: bool = False, early: bool = False):
         self.seed, self.training, self.bias, self.slopes, self.early = seed, training, bias, slopes, early
-        self.used, self.eps, self.border = [], 1e-5, "constant"
+        self.used, self.eps, self.border, self.dilation = [], 1e-5, "constant", 1
 
     def fill(self, *shape: int, times: int = 1) -> torch.Tensor:
         self.used += [shape] * times
-        return drawn(shape, self.seed)
+        return filled(shape, self.seed)
 
     def conv(self, x, outputs: int, size: int = 3, stride: int = 1, bias: bool = True):
-        weight = self.fill(outputs, x.shape[1], size, size)
-        return F.conv2d(F.pad(x, (size // 2,) * 4, self.border), weight, self.fill(outputs) if bias else None, stride)
+        weight, apart = self.fill(outputs, x.shape[1], size, size), self.dilation if size == 3 else 1
+        return F.conv2d(F.pad(x, (size // 2 * apart,) * 4, self.border), weight, self.fill(outputs) if bias else None, stride, dilation=apart)
 
     def norm(self, x, training: bool | None = None):
         values = self.fill(x.shape[1], times=2)
@@ -53,7 +48,7 @@ class Layers:
         return F.linear(x, self.fill(outputs, x.shape[1]), self.fill(outputs))
 
     def but(self, **changes):
-        """The same layers with another eps or border."""
+        """The same layers with another eps, border or dilation."""
         vars(self).update(changes)
         return self
 
@@ -72,29 +67,53 @@ class Built:
     right: bool
     text: str
     mistake: str = ""
+    seed: int = 0
 
 
-def construct(trial: Trial, arguments: tuple, x: torch.Tensor, training: bool, network) -> Built:
-    """Build with `arguments`, run on x, compare with network(layers) under each choice that the paper leaves."""
-    case = (arguments, x, training, network)
+def construct(trial: Trial, arguments: tuple, x: torch.Tensor, training: bool, network, seed: int | None = None) -> Built:
+    """Build with `arguments`, run on x, compare with network(layers) under each choice that the paper leaves.
+
+    seed: of the weights, the trial's if None.
+    """
+    case, seed = (arguments, x, training, network), trial.seed if seed is None else seed
     try:
-        answer = trial.build(*arguments, inputs=[x], training=training)
+        answer = trial.build(*arguments, inputs=[x], training=training, seed=seed)
     except Failed as failed:
         if str(failed).startswith(("not ", "the call")):
             raise
-        return Built(case, None, False, f"{_where(case)} {failed}", failed.mistake)
-    tried = []
+        return Built(case, None, False, f"{_where(case)} {failed}", failed.mistake, seed)
+    output = answer["outputs"][0]
+    if not isinstance(output, torch.Tensor):
+        return Built(case, None, False, f"{_where(case)} got {describe(output)}, want a tensor", NO_RETURN if output is None else
+                     "forward returns more than one value; want the tensor alone" if isinstance(output, list) else "what forward returns is not a tensor", seed)
+    return _compared(case, answer, seed)
+
+
+def _compared(case: tuple, answer: dict, seed: int) -> Built:
+    tried, training, network = [], *case[2:]
     for choice in CHOICES:
-        layers = Layers(trial.seed, training, **choice)
+        layers = Layers(seed, training, **choice)
         right = network(layers)
         if same(answer["outputs"][0], right) and sizes(answer["shapes"]) == sizes(layers.used):
-            return Built(case, answer, True, "")
+            return Built(case, answer, True, "", seed=seed)
         tried.append((len(shape_difference(sizes(answer["shapes"]), sizes(layers.used))), sorted(layers.used), right))
     _, used, right = min(tried, key=lambda one: one[0])
     far = "the numbers come out right" if same(answer["outputs"][0], right) else difference(answer["outputs"][0], right)
     if sizes(answer["shapes"]) != sizes(used):
         far = f"{shape_difference(answer['shapes'], used)}; output {far}"
-    return Built(case, answer, False, f"{_where(case)} {far}")
+    return Built(case, answer, False, f"{_where(case)} {far}", seed=seed)
+
+
+def signed(trial: Trial, number: int, network, training: bool) -> int:
+    """A seed of weights for which a network's logits reach below 0 (even numbers) or above it (odd ones).
+
+    What an activation behind the last layer does shows on one side only; so every rung has both.
+    """
+    def reaches(seed: int) -> bool:
+        logits = network(Layers(seed, training))
+        return float(logits.min()) < -0.1 if number % 2 == 0 else float(logits.max()) > 0.1
+    tried = range(trial.seed, trial.seed + 64)
+    return trial.once(f"weights {number}", lambda: next((seed for seed in tried if reaches(seed)), trial.seed))
 
 
 def _where(case: tuple) -> str:
@@ -125,7 +144,7 @@ def _made(make, trial: Trial, one: Built) -> bool:
     """Whether a mistake explains one network; a test of shapes says nothing about a network that is right."""
     for choice in CHOICES:
         try:
-            got = make(Layers(trial.seed, one.case[2], **choice), one.answer)
+            got = make(Layers(one.seed, one.case[2], **choice), one.answer)
         except (RuntimeError, ValueError, IndexError):  # a mistake that cannot be made at these sizes
             continue
         if isinstance(got, bool):
@@ -156,7 +175,8 @@ EPS = "the second argument of BatchNorm2d is eps, not momentum: BatchNorm2d(chan
 
 def common(make) -> dict:
     """Mistakes that every network here can have; make(layers) is the right one."""
-    return {EPS: lambda l, _: Either([make(l.but(eps=eps)) for eps in (0.8, 0.1, 0.9, 0.99, 0.01, 1e-3)]),
+    return {"the 3x3 convolutions are dilated, with gaps between what they see; here they have dilation 1, Conv2d's default": lambda l, _: make(l.but(dilation=2)),
+            EPS: lambda l, _: Either([make(l.but(eps=eps)) for eps in (0.8, 0.1, 0.9, 0.99, 0.01, 1e-3)]),
             "the border is padded by reflection or repetition; here it is padded with zeros, Conv2d's default": lambda l, _: Either(
                 [make(l.but(border=border)) for border in ("reflect", "replicate", "circular")])}
 
@@ -225,12 +245,13 @@ def block_mistakes(x) -> dict:
             [x + k * branch(l, x) for k in (0.1, 0.2, 0.5)] + [(x + branch(l, x)) / 2, (x + branch(l, x)) * 0.5**0.5]),
         "=the input is subtracted, or the branch is: it is a sum": lambda l, _: Either([branch(l, x) - x, x - branch(l, x)]),
         "=the input is added twice": lambda l, _: 2 * x + branch(l, x),
-        "=x is overwritten on the way (an in-place layer or +=), so that the sum takes the changed x": lambda l, _: 2 * branch(l, x),
+        "=the sum is twice the branch, without x: x is overwritten on the way (an in-place layer or +=), or the branch is added to itself": lambda l, _: 2 * branch(l, x),
         **{"=" + name: make for name, make in common(lambda l: x + branch(l, x)).items()},
         "the normalisation is not BatchNorm2d": lambda l, a: not any("BatchNorm" in name for name in a["layers"]) and any("Norm" in name for name in a["layers"]),
         "the kernels are not 3x3": lambda l, a: bool(kernels(a)) and (3, 3) not in kernels(a),
         "Dropout is not part of the block": lambda l, a: any("Dropout" in name for name in a["layers"]),
-        "there is one convolution; the block has two": lambda l, a: a["shapes"].count((c, c, 3, 3)) == 1,
+        "there is one convolution; the block has two": lambda l, a: [s[2:] for s in a["shapes"] if len(s) == 4] == [(3, 3)],
+        "one of the convolutions is not 3x3; both are": lambda l, a: len([s for s in a["shapes"] if len(s) == 4]) > 1 == a["shapes"].count((c, c, 3, 3)),
         "the layers are the right ones, but one is shared or left over: each place has its own": lambda l, _: x + branch(l, x)}
 
 
@@ -244,12 +265,15 @@ def doubled(l: Layers, y, c: int, scale: int, up=True):
     return y
 
 
-def generator(l: Layers, lr, c: int, blocks: int, scale: int, skip=True, end=True, close=False, act=True, up=True, last=lambda y: y, training=None, grow=doubled):
+def generator(l: Layers, lr, c: int, blocks: int, scale: int, skip=True, end=True, close=False, act=True, up=True, last=lambda y: y, training=None, grow=doubled,
+              normed=False, begin=0):
     """The reference, with batch norms in place of residual blocks; the options are the usual mistakes."""
     head = l.conv(lr, c, 9)
+    head = l.norm(head, training) if normed else head
     y = head = l.prelu(head) if act else head
-    for _ in range(blocks):
+    for number in range(1, blocks + 1):
         y = l.norm(y, training)
+        head = y if number == begin else head
     y = l.conv(y, c, bias=l.bias or not end)
     y = l.norm(y, training) if end else y
     y = l.prelu(y) if close else y
@@ -301,6 +325,16 @@ def _generator_rungs(trial: Trial, built: list, answers: list, group: dict, why:
     contract(trial, built)
 
 
+def misplaced(make, lr, scale: int) -> dict:
+    """Mistakes in how a generator is put together; make(layers, **options) is the right one."""
+    return {
+        "=the long skip begins behind the first block; it begins at the head's output": lambda l, _: make(l, begin=1),
+        "=a batch norm stands behind the first convolution, which has none": lambda l, _: make(l, normed=True),
+        "=the enlarged input is added to the output; the skip here runs from the head's output to the end of the body": lambda l, _: Either(
+            [make(l, skip=skip, last=lambda y, mode=mode: y + F.interpolate(lr, scale_factor=scale, mode=mode)) for mode in ("bicubic", "bilinear", "nearest")
+             for skip in (True, False)])}
+
+
 def generator_mistakes(lr, c: int, blocks: int, scale: int) -> dict:
     make, stages = partial(generator, lr=lr, c=c, blocks=blocks, scale=scale), scale.bit_length() - 1
     ranges = {"tanh, which bounds the output": [torch.tanh, lambda y: (torch.tanh(y) + 1) / 2], "a sigmoid": [torch.sigmoid],
@@ -318,11 +352,13 @@ def generator_mistakes(lr, c: int, blocks: int, scale: int) -> dict:
         **{f"=the last layer is {name}; here it is linear": lambda l, _, acts=acts: Either([make(l, last=act) for act in acts])
            for name, acts in ranges.items()},
         **{"=" + name: wrong for name, wrong in common(make).items()},
+        **misplaced(make, lr, scale),
         "the blocks sit in a plain Python list, where PyTorch finds none of their weights: nn.ModuleList or nn.Sequential": shapes(
             lambda s, a: a["blocks"][0] > 0 == a["blocks"][1]),
         "the blocks are not made by the argument `block`: call block(channels)": shapes(lambda s, a: a["blocks"][0] == 0),
         "one block is shared, used again and again: make a new block(channels) for each place": shapes(lambda s, a: a["blocks"][0] == 1 < blocks),
-        "the number of blocks does not follow from `blocks`": shapes(lambda s, a: a["blocks"][1] not in (0, blocks)),
+        "the number of blocks does not follow from `blocks`": shapes(
+            lambda s, a: a["blocks"][1] != blocks and (a["blocks"][1] > 0 or blocks == 1)),
         "the number of channels is written out as 64; it is the argument `channels`": shapes(lambda s, a: c != 64 and (64, 3, 9, 9) in s),
         "the first convolution is not 9x9 from 3 channels": shapes(lambda s, a: not any(t[1:] == (3, 9, 9) for t in s)),
         "the last convolution is not 9x9 to 3 channels": shapes(lambda s, a: not any((t[:1], t[2:]) == ((3,), (9, 9)) for t in s)),
@@ -339,13 +375,15 @@ def generator_mistakes(lr, c: int, blocks: int, scale: int) -> dict:
 
 
 STRIDES = (1, 2) * 4
+ACTIVATED = "an activation stands behind the last dense layer; the logit comes out as it is, of either sign"
+ACTIVATIONS = (F.relu, torch.tanh, F.softplus, *(partial(F.leaky_relu, negative_slope=slope) for slope in (0.2, 0.01, 0.1)))
 
 
 def discriminator(l: Layers, x, c: int, strides=STRIDES, slope=0.2, first=False, norms=True, dense=0.2, last=lambda y: y, training=None,
-                  pool=lambda x: x.flatten(1)):
+                  pool=lambda x: x.flatten(1), bare=None):
     """The reference; the options are the usual mistakes."""
     for number, stride in enumerate(strides):
-        normed = norms and (first or number > 0)
+        normed = norms and (first or number > 0) and number != bare
         x = l.conv(x, c * 2 ** (number // 2), stride=stride, bias=l.bias or not normed)
         x = F.leaky_relu(l.norm(x, training) if normed else x, slope)
     x = l.linear(pool(x), 1024)
@@ -362,9 +400,9 @@ def Discriminator(trial: Trial) -> None:
     draw, c = trial.draw, trial.draw.integer(2, 4)
     plan = [(32, c, 1, False), (32, c + 1, 3, False), (32, c, 3, True), (32, c + 1, 2, True), (48, c, 2, False), (64, c, 1, False), (16, c, 2, False)]
     built = []
-    for side, channels, n, training in plan:
-        x = draw.uniform(n, 3, side, side)
-        built.append(construct(trial, (side, channels), x, training, lambda l, x=x, k=channels: discriminator(l, x, k)))
+    for number, (side, channels, n, training) in enumerate(plan):
+        network = partial(discriminator, x=draw.uniform(n, 3, side, side), c=channels)
+        built.append(construct(trial, (side, channels), network.keywords["x"], training, network, signed(trial, number, network, training)))
     why = named(trial, built, lambda a, x: discriminator_mistakes(x, a[1]))
     answers, text = [(one, one.answer) for one in built if one.answer], first(built)
     if not answers:
@@ -397,6 +435,8 @@ def discriminator_mistakes(x, c: int) -> dict:
         "=the slope is not 0.2": lambda l, _: Either([make(l, slope=s, dense=s) for s in (0.1, 0.25, 0.3, 0.02)]),
         "=the first convolution has a batch norm; it should have none": lambda l, _: make(l, first=True),
         "=the batch norms are missing: all convolutions but the first have one": lambda l, _: make(l, norms=False),
+        "=the batch norm of one convolution is missing: all but the first have one": lambda l, _: Either([make(l, bare=number) for number in range(1, 8)]),
+        "=" + ACTIVATED: lambda l, _: Either([make(l, last=act) for act in ACTIVATIONS]),
         "=LeakyReLU is missing between the dense layers": lambda l, _: make(l, dense=None),
         "=the logits have lost a dimension; want (N, 1)": lambda l, _: Either([make(l)[:, 0]] + ([make(l)[0, 0]] if len(x) == 1 else [])),
         "=the logits are averaged over the batch; want one for each picture": lambda l, _: Either([make(l).mean(), make(l).mean(0)]) if len(x) > 1 else make(l),

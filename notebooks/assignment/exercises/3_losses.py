@@ -20,6 +20,9 @@ def content(extractor, sr, hr, scale, normalize=lambda x: (x - MEAN) / STD, oute
     return outer * distance(extractor(normalize(sr)) * scale, extractor(normalize(hr)) * scale)
 
 
+LENGTHS = (lambda a, b: (a - b).norm(), lambda a, b: (a - b).flatten(1).norm(dim=1).mean(), lambda a, b: (a - b).norm(dim=1).mean())
+
+
 def content_mistakes(extractor, sr, hr, scale) -> dict:
     make = partial(content, extractor, sr, hr, scale)
     right, n = make(), len(sr)
@@ -46,6 +49,8 @@ def content_mistakes(extractor, sr, hr, scale) -> dict:
         "the input of the network is scaled; `scale` belongs to its output": lambda: content(extractor, sr, hr, 1.0, lambda x: scale * (x - MEAN) / STD),
         "this is the mean absolute difference; the paper squares it": lambda: make(distance=F.l1_loss),
         "this is the root of the mean squared difference; the paper takes no root": lambda: right.sqrt(),
+        "this is the length (norm) of the difference; the paper takes the mean of its squares": lambda: Either([make(distance=norm) for norm in LENGTHS]),
+        "this is the smooth L1 (Huber) loss; the paper squares every difference, large ones too": lambda: make(distance=F.smooth_l1_loss),
         "the squares are summed, not averaged": lambda: Either([make(distance=nn.MSELoss(reduction="sum")), make(distance=nn.MSELoss(reduction="sum")) / n]),
         "the squares are summed over a picture's features and averaged over the batch only": lambda: make(distance=nn.MSELoss(reduction="sum")) / n if n > 1 else None,
         "half the squared difference is taken; there is no factor 1/2": lambda: right / 2,
@@ -107,11 +112,15 @@ def scalar_contract(trial: Trial, found: Evidence) -> None:
         f"what comes back is of type {other}; want a tensor, whose backward() is called next": bool(other)})
 
 
-def bce(logits: torch.Tensor, target: float) -> torch.Tensor:
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+def bce(logits: torch.Tensor, target: float, reduction: str = "mean") -> torch.Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target), reduction=reduction)
 
 
-OUTSIDE = {"between 0 and 1": "logits are taken as probabilities; use the version of the loss that takes logits, or apply the sigmoid first"}
+SINGLE = "the values of the batch are not averaged (reduction='none'); want one number"
+
+
+OUTSIDE = {"between 0 and 1": "logits are taken as probabilities; use the version of the loss that takes logits, or apply the sigmoid first",
+           "Target size .* must be the same as input size": "the labels need the shape of the logits, (N, 1): torch.ones_like(logits), torch.zeros_like(logits)"}
 OVERFLOW = "log(sigmoid(x)) is infinite in float32 once x is below -104; use softplus or the loss with logits"
 GUARDED = "a small constant inside the logarithm, or a clamp (binary_cross_entropy has one at 100), cuts the loss and its gradient off at large logits"
 
@@ -124,6 +133,7 @@ def critic_mistakes(real, fake) -> dict:
     right, clamp = critic(real, fake), torch.cat([real, fake]).sigmoid()
     mixed = torch.cat([clamp[:len(real)], 1 - clamp[len(real):]])
     return {
+        SINGLE: lambda: bce(real, 1, "none") + bce(fake, 0, "none") if max(len(real), len(fake)) > 1 else right,
         "the labels are swapped: real pictures want 1, fakes 0": lambda: bce(real, 0) + bce(fake, 1),
         "both terms have label 1; fakes are labelled 0": lambda: bce(real, 1) + bce(fake, 1),
         "the sigmoid is applied twice: the loss with logits has it inside": lambda: bce(real.sigmoid(), 1) + bce(fake.sigmoid(), 0),
@@ -172,6 +182,7 @@ def maker(fake) -> torch.Tensor:
 def maker_mistakes(fake) -> dict:
     right = bce(fake, 1)
     return {
+        SINGLE: lambda: bce(fake, 1, "none") if len(fake) > 1 else right,
         "this is the saturating form log(1 - D); the paper minimises -log D, whose gradient is strong while D wins": lambda: -bce(fake, 0),
         "the labels are swapped: the generator wants its fakes called real, label 1": lambda: bce(fake, 0),
         "the sigmoid is applied twice: the loss with logits has it inside": lambda: bce(fake.sigmoid(), 1),

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srgan_lib.grading.comparison import Either, computes, difference, same
+from srgan_lib.grading.comparison import Either, computes, difference, parallel, same
 from srgan_lib.grading.props import PlainSGD, hinge, hinge_generator, light
 from srgan_lib.grading.trial import Trial, copied, exercise
 
@@ -61,27 +61,57 @@ class Steps:
     def __init__(self, trial: Trial, arguments: tuple, watched: int, reference):
         self.trial, self.watched, self.reference, self.rows = trial, watched, reference, []
         self.names = ("generator", "discriminator")
-        for scale, side, number in ((2, 4, 2), (2, 5, 1), (3, 3, 3)):
-            gan, pairs = make_gan(trial, scale, side), batches(trial, scale, side, number)
-            before = [weights(gan.generator), weights(gan.discriminator)]
+        self.drawn = trial.once("networks", self._draw)
+        for gan, pairs, before, _ in self.drawn:
             turns = trial.must([(gan, lr, hr, *arguments) for lr, hr in pairs])
             self.rows.append((gan, pairs, before, turns))
 
+    def _draw(self) -> list:
+        """[(networks, pictures, weights of both before the first step, what the reference makes of them)]."""
+        rows = []
+        for scale, side, number in ((2, 4, 2), (2, 5, 1), (3, 3, 3)):
+            gan, pairs = make_gan(self.trial, scale, side), batches(self.trial, scale, side, number)
+            rows.append((gan, pairs, [weights(gan.generator), weights(gan.discriminator)], self.reference(gan, pairs)))
+        return rows
+
     def play(self, row: int, **options) -> list:
         gan, pairs, _, _ = self.rows[row]
-        return self.reference(gan, pairs, **options)
+        return self.reference(gan, pairs, **options) if options else self.drawn[row][3]
 
     def explained(self, mistakes: dict) -> str:
         """The one mistake that gives the answer's losses and weights on all networks: {sentence: options or a function of row}."""
+        if all(same(self._got(row), self.play(row)[0]) for row in range(len(self.rows))):
+            return ""
         left = [name for name, make in mistakes.items() if all(computes(
-            partial(self._first, make, row), [turns[0]["value"], turns[0]["modules"][self.watched]["state"]]) for row, (*_, turns) in enumerate(self.rows))]
+            partial(self._first, make, row), self._got(row)) for row in range(len(self.rows)))]
         return left[0] if len(left) == 1 else ""
+
+    def _got(self, row: int) -> list:
+        """[loss, weights of the network that learns] after the answer's first step."""
+        turn = self.rows[row][3][0]
+        return [turn["value"], turn["modules"][self.watched]["state"]]
 
     def _first(self, make, row: int):
         return make(row) if callable(make) else Either([self.play(row, **one)[0] for one in (make if isinstance(make, list) else [make])])
 
-    def idle(self) -> str:
-        """Why no weight has moved, from what the optimizers saw."""
+    def recorded(self) -> str:
+        """What the optimizers saw: steps too many, or none of use; else what a step of another length means."""
+        steps = [[what for what, _ in turns[0]["calls"][self.watched]].count("step") for *_, turns in self.rows]
+        if min(steps) > 1:
+            return f"gan.{self.names[self.watched]}_optimizer steps {steps[0]} times: there is one step for each batch"
+        return self._idle() or self._stretched()
+
+    def _stretched(self) -> str:
+        """Whether each step that is wrong has the right direction and another length."""
+        moves = [[[now - old for now, old in zip(state, before[self.watched])] for state in (self._got(row)[1], self.play(row)[0][1])]
+                 for row, (_, _, before, _) in enumerate(self.rows)]
+        wrong = [(got, want) for got, want in moves if not same(got, want)]
+        if wrong and all(parallel(got, want) for got, want in wrong):
+            return "the step has the right direction, but not its length: the gradient is clipped or scaled before the optimizer's step"
+        return ""
+
+    def _idle(self) -> str:
+        """Why no weight has moved."""
         gan, _, before, turns = self.rows[0]
         if not same(turns[0]["modules"][self.watched]["state"], before[self.watched]):
             return ""
@@ -111,14 +141,14 @@ class Steps:
 
     def second(self) -> None:
         """The second step starts from where the first ended, right or wrong, and forgets its gradients."""
-        ok, stale = True, True
-        for row, (gan, pairs, _, turns) in enumerate(self.rows):
+        ok = True
+        for gan, pairs, _, turns in self.rows:
             now, = copied(gan)
             for name, module in zip(self.names, turns[0]["modules"]):
                 part = getattr(now, name)
                 part.load_state_dict(dict(zip(part.state_dict(), module["state"])))
             ok &= same(turns[1]["modules"][self.watched]["state"], self.reference(now, pairs[1:])[0][1])
-            stale &= same(turns[1]["modules"][self.watched]["state"], self.play(row, clear=False)[1][1])
+        stale = not ok and all(same(turns[1]["modules"][self.watched]["state"], self.play(row, clear=False)[1][1]) for row, (*_, turns) in enumerate(self.rows))
         self.trial.climb("a second step with new pictures", ok, "the weights differ", STALE if stale else "", support=True)
 
     def contract(self) -> None:
@@ -168,12 +198,32 @@ def critic_step_mistakes(steps: Steps) -> dict:
             lambda g, lr, hr: hinge(g.discriminator(hr), g.discriminator(g.generator(lr).detach().clamp(0, 1)))),
         "the loss is not returned": lambda row: [None, steps.play(row)[0][1]],
         "more than the loss is returned; want the loss alone": lambda row: _several(steps, row),
+        LATER: lambda row: _later(steps, row, critic_loss),
+        "the weights are clipped after the step, as in the first Wasserstein GAN; this loss wants them free": lambda row: _clipped(steps, row),
         "the ascent has the wrong sign: the loss is minimised": lambda row: _turned(steps, row)}
 
 
 def _several(steps: Steps, row: int):
     got = steps.rows[row][3][0]["value"]
     return [got, steps.play(row)[0][1]] if isinstance(got, (list, dict)) else None
+
+
+def _later(steps: Steps, row: int, loss):
+    """The right step, and the loss that the networks have after it."""
+    gan, pairs, *_ = steps.rows[row]
+    (now,), moved = copied(gan), steps.play(row)[0][1]
+    part = getattr(now, steps.names[steps.watched])
+    part.load_state_dict(dict(zip(part.state_dict(), moved)))
+    return [loss(now, *pairs[0]).detach(), moved]
+
+
+def _clipped(steps: Steps, row: int):
+    """The right step, and then weights cut off at a bound."""
+    value, moved = steps.play(row)[0]
+    return Either([[value, [w.clamp(-bound, bound) for w in moved]] for bound in (0.01, 0.02, 0.03, 0.05, 0.1, 1.0)])
+
+
+LATER = "the loss is computed once more after the step; want the one that was minimised"
 
 
 def _turned(steps: Steps, row: int):
@@ -188,7 +238,7 @@ def _turned(steps: Steps, row: int):
     "gan.discriminator_optimizer.zero_grad(); value.backward(); gan.discriminator_optimizer.step()"))
 def discriminator_step(trial: Trial) -> None:
     steps = Steps(trial, (hinge,), 1, critic_play)
-    why = steps.explained(critic_step_mistakes(steps)) or steps.idle()
+    why = steps.explained(critic_step_mistakes(steps)) or steps.recorded()
     steps.rung("the loss that is returned", 0, 0, why)
     steps.rung("the discriminator's weights after one step", 0, 1, why)
     alone(trial, steps, 0, why)
@@ -247,6 +297,7 @@ def maker_step_mistakes(steps: Steps, weight: float) -> dict:
         "the loss is not returned": lambda row: [None, steps.play(row)[0][1]],
         "only the content part is returned; want the whole loss": lambda row: parts(row, lambda c, a: c),
         "only the adversarial part is returned; want the whole loss": lambda row: Either([parts(row, lambda c, a: a), parts(row, lambda c, a: weight * a)]),
+        LATER: lambda row: _later(steps, row, lambda g, lr, hr: maker_loss(g, lr, hr, weight=weight)),
         "the loss is returned without the weight of its adversarial part": lambda row: parts(row, lambda c, a: c + a),
         "more than the loss is returned; want the loss alone": lambda row: _several(steps, row),
         "the ascent has the wrong sign: the loss is minimised": lambda row: _turned(steps, row)}
@@ -259,7 +310,7 @@ def maker_step_mistakes(steps: Steps, weight: float) -> dict:
 def generator_step(trial: Trial) -> None:
     weight = 0.1 * trial.draw.integer(2, 6)
     steps = Steps(trial, (light, hinge_generator, weight), 0, lambda gan, pairs, **options: maker_play(gan, pairs, **{"weight": weight, **options}))
-    why = steps.explained(maker_step_mistakes(steps, weight)) or steps.idle()
+    why = steps.explained(maker_step_mistakes(steps, weight)) or steps.recorded()
     steps.rung("the loss that is returned", 0, 0, why)
     steps.rung("the generator's weights after one step", 0, 1, why)
     alone(trial, steps, 1, why)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from srgan_lib.grading.comparison import Either, computes, flat, proportional, same
-from srgan_lib.grading.trial import Failed, Trial, exercise
+from srgan_lib.grading.trial import Failed, Trial, copied, exercise
 
 
 def weighted(rgb: torch.Tensor, red: float, green: float, blue: float, offset: float = 0.0) -> torch.Tensor:
@@ -46,6 +46,11 @@ def protocol_mistakes(sr, hr, scale) -> dict:
     borders = {f"the shaved border is {s} pixels wide at every scale; it is `scale` pixels": s for s in (1, 2, 3, 4, 6, 8)}
     floors = [torch.floor(x.clamp(0, 1).double() * 255) / 255 for x in (sr, hr)]
     return {
+        # The first three are the likeliest to hit the right value by chance, see `_tells`.
+        "the pictures are not rounded to 8 bit first": lambda: Either([make(bits=b, whole=w) for b in (keep, clipped) for w in (keep, torch.round)]),
+        "only hr is brought to 8 bit; the upscaled picture passes through the same": lambda: Either([make(bits=b, other=eight_bit) for b in (keep, clipped)]),
+        "the pictures are cut down to 8 bit, not rounded: half a level too dark": lambda: Either(
+            [protocol(*floors, scale, bits=keep, whole=w) for w in (torch.round, torch.floor, keep)]),
         "the border is not shaved": lambda: make(shave=0),
         **{name: lambda s=s: make(shave=s) for name, s in borders.items()},
         "the shaved border is twice `scale`, half of it, or one pixel off": lambda: Either([make(shave=s) for s in (2 * scale, scale + 1, scale - 1, scale // 2)]),
@@ -54,17 +59,13 @@ def protocol_mistakes(sr, hr, scale) -> dict:
         "the score is taken on RGB; the protocol compares luma": lambda: Either(
             [make(grey=lambda x: x * 255, whole=w, bits=b, shave=s) for w in (keep, torch.round) for b in (eight_bit, keep, clipped) for s in (0, scale)]),
         "the mean of the channels is taken for luma": lambda: Either([make(grey=lambda x: weighted(x, 85, 85, 85), whole=w) for w in (keep, torch.round)]),
-        "the pictures are not rounded to 8 bit first": lambda: Either([make(bits=b, whole=w) for b in (keep, clipped) for w in (keep, torch.round)]),
         "the luma is not rounded to whole numbers": lambda: make(whole=keep),
         "neither the pictures nor the border are brought into the form of the protocol": lambda: Either([make(bits=b, whole=keep, shave=0) for b in (keep, clipped)]),
-        "the pictures are cut down to 8 bit, not rounded: half a level too dark": lambda: Either(
-            [protocol(*floors, scale, bits=keep, whole=w) for w in (torch.round, torch.floor, keep)]),
         "the luma is cut down to whole numbers, not rounded": lambda: make(whole=torch.floor),
         "the data range is 1, but luma here runs from 16 to 235: peak is 255": lambda: make(peak=1.0),
         "the peak is 219 or 235; by convention it is 255": lambda: Either([make(peak=p) for p in (219.0, 235.0)]),
         "luma has the full-range weights of JPEG": lambda: Either([make(grey=lambda x: weighted(x, 76.245, 149.685, 29.07), whole=w) for w in (keep, torch.round)]),
         "only the upscaled picture is brought to 8 bit; hr passes through the same": lambda: Either([make(other=keep), make(other=clipped)]),
-        "only hr is brought to 8 bit; the upscaled picture passes through the same": lambda: Either([make(bits=b, other=eight_bit) for b in (keep, clipped)]),
         "luma is computed from values up to 255; it wants them in [0, 1]": lambda: make(bits=lambda x: eight_bit(x) * 255),
         "lr is scored as if it were hr": lambda: protocol(hr, hr, scale),
         "the mean squared error itself comes back; want decibels": lambda: 255.0**2 / 10 ** (make() / 10),
@@ -77,25 +78,42 @@ def _shaved(sr, hr, scale) -> list:
     return [protocol(sr[(..., *c)], hr[(..., *c)], scale, shave=0) for c in cut]
 
 
+MOST_DRAWS = 500  # no seed was seen to need a hundred
+
+
+def _first_of(draw, fits):
+    """The first draw that fits; the last of MOST_DRAWS where none does."""
+    for _ in range(MOST_DRAWS):
+        made = draw()
+        if fits(made):
+            break
+    return made
+
+
 def _scored(trial: Trial, network: nn.Module, scale: int, spread: float, sides: tuple, stored=eight_bit):
     """(lr, sr, hr), with hr `stored`, whose values lie clear of every rounding boundary, so that float32 and float64 agree."""
-    while True:
+    def draw():
         lr = trial.draw.picture(1, *sides)
         with torch.no_grad():
             sr = network.eval()(lr)
-        hr = stored(sr + trial.draw.normal(*sr.shape) * spread)
-        edges = torch.cat([*((x.double().clamp(0, 1) * 255).flatten() for x in (sr, hr)), *(studio_luma(eight_bit(x.double())).flatten() for x in (sr, hr))])
-        if ((edges - torch.floor(edges)) - 0.5).abs().min() > 1e-4:
-            return lr, sr, hr
+        return lr, sr, stored(sr + trial.draw.normal(*sr.shape) * spread)
+
+    def clear(made):
+        edges = torch.cat([*((x.double().clamp(0, 1) * 255).flatten() for x in made[1:]), *(studio_luma(eight_bit(x.double())).flatten() for x in made[1:])])
+        return bool(((edges - torch.floor(edges)) - 0.5).abs().min() > 1e-4)
+    return _first_of(draw, clear)
+
+
+def _tells(sr, hr, scale: int, known) -> bool:
+    """Whether no mistake hits the right value here by chance, besides those that are `known` to."""
+    right, wrong = protocol(sr, hr, scale), protocol_mistakes(sr, hr, scale)
+    return not any(f" {scale} pixels" not in name and not known(name) and computes(mistake, right) for name, mistake in wrong.items())
 
 
 def _telling(trial: Trial, network: nn.Module, scale: int, sides: tuple):
     """The same with little noise, where each rounding counts, drawn again while a known mistake hits the right value by chance."""
-    while True:
-        lr, sr, hr = _scored(trial, network, scale, 0.006, sides)
-        right, wrong = protocol(sr, hr, scale), protocol_mistakes(sr, hr, scale)
-        if not any(computes(mistake, right) for name, mistake in wrong.items() if f" {scale} pixels" not in name and not name.startswith("only the upscaled")):
-            return lr, sr, hr
+    return _first_of(lambda: _scored(trial, network, scale, 0.006, sides),
+                     lambda made: _tells(*made[1:], scale, lambda name: name.startswith("only the upscaled")))
 
 
 def _plain(trial: Trial, scale: int) -> nn.Module:
@@ -112,18 +130,7 @@ def _plain(trial: Trial, scale: int) -> nn.Module:
     errors={r"Can't call numpy\(\) on Tensor that requires grad": "the result is still part of the graph: run the generator under torch.no_grad()",
             r"size of tensor a .* must match": "the two pictures are cut to different sizes: height and width are not the same, and both are cut alike"})
 def score(trial: Trial) -> None:
-    cases, pictures = [], {}
-    for scale, sides, spread in ((2, (9, 9), 0.01), (2, (8, 11), 0.05), (3, (7, 7), 0.006), (3, (9, 6), 0.03), (4, (7, 7), 0.008), (4, (6, 9), 0.02)):
-        network = _plain(trial, scale)
-        while True:
-            lr, sr, hr = _scored(trial, network, scale, spread, sides, stored=lambda x: x.clamp(0, 1))
-            right, wrong = protocol(sr, hr, scale), protocol_mistakes(sr, hr, scale)
-            same_here = {name for name, mistake in wrong.items() if computes(mistake, right)}
-            if all(f" {scale} pixels" in name or "square" in name and sides[0] == sides[1] for name in same_here):  # none hits the mark by chance
-                break
-        cases.append(((network, lr, hr, scale), {"scale": f"scale {scale}", "sides": "square pictures" if sides[0] == sides[1]
-                                                 else "pictures whose height and width differ"}))
-        pictures[id(lr)] = sr
+    cases, pictures = trial.once("pictures", lambda: _score_cases(trial))
     found = trial.study(cases, lambda network, lr, hr, scale: protocol(pictures[id(lr)], hr, scale),
                         lambda network, lr, hr, scale: protocol_mistakes(pictures[id(lr)], hr, scale))
     # Where the noise is loud, no rounding decides this rung, and so no seed does.
@@ -134,11 +141,30 @@ def score(trial: Trial) -> None:
     _modes(trial, found)
 
 
+def _score_cases(trial: Trial) -> tuple[list, dict]:
+    """(cases, {id of lr: what the network makes of it}), in which no mistake hits the mark by chance."""
+    cases, pictures = [], {}
+    for scale, sides, spread in ((2, (9, 9), 0.01), (2, (8, 11), 0.05), (3, (7, 7), 0.006), (3, (9, 6), 0.03), (4, (7, 7), 0.008), (4, (6, 9), 0.02)):
+        network, square = _plain(trial, scale), sides[0] == sides[1]
+        lr, sr, hr = _first_of(lambda: _scored(trial, network, scale, spread, sides, stored=lambda x: x.clamp(0, 1)),
+                               lambda made: _tells(*made[1:], scale, lambda name: square and "square" in name))
+        cases.append(((network, lr, hr, scale), {"scale": f"scale {scale}", "sides": "square pictures" if square else "pictures whose height and width differ"}))
+        pictures[id(lr)] = sr
+    return cases, pictures
+
+
+def _loud(trial: Trial) -> list:
+    """[(network, lr, sr, hr, scale)], of networks that overshoot [0, 1]."""
+    made = []
+    for scale in (2, 4):
+        network = nn.Sequential(nn.Upsample(scale_factor=scale), trial.draw.weigh(nn.Conv2d(3, 3, 1), 0.9))
+        made.append((network, *_telling(trial, network, scale, (7, 8)), scale))
+    return made
+
+
 def _overshooting(trial: Trial, found) -> None:
     good, unclamped = True, True
-    for scale in (2, 4):
-        loud = nn.Sequential(nn.Upsample(scale_factor=scale), trial.draw.weigh(nn.Conv2d(3, 3, 1), 0.9))
-        lr, sr, hr = _telling(trial, loud, scale, (7, 8))
+    for loud, lr, sr, hr, scale in trial.once("overshooting", lambda: _loud(trial)):
         value, want = trial.must([(loud, lr, hr, scale)])[0]["value"], protocol(sr, hr, scale)
         good &= same(value, want)
         unclamped &= same(value, protocol(sr, hr, scale, bits=lambda x: torch.floor(x * 255 + 0.5) / 255))
@@ -146,15 +172,21 @@ def _overshooting(trial: Trial, found) -> None:
                 "values outside [0, 1] have to be clamped: a picture file cannot hold them" if unclamped else "", support=True)
 
 
-def _modes(trial: Trial, found) -> None:
-    """Batch norm, gradients, and what comes back, for a network in either mode."""
+def _with_norm(trial: Trial) -> tuple:
+    """(the network in training mode, the same in eval mode, lr, sr, hr, scale)."""
     scale, norm = 3, nn.BatchNorm2d(3)
     norm.running_mean.fill_(0.4), norm.running_var.fill_(0.5)
     norm.weight.data.fill_(0.6), norm.bias.data.fill_(0.45)
     network = nn.Sequential(nn.Upsample(scale_factor=scale), trial.draw.weigh(nn.Conv2d(3, 3, 1)), norm)
-    lr, sr, hr = _telling(trial, network, scale, (6, 7))
-    before, right = list(network.state_dict().values()), protocol(sr, hr, scale)
-    turns = [trial.must([(network.train(mode), lr, hr, scale)])[0] for mode in (True, False)]
+    pictures = _telling(trial, network, scale, (6, 7))
+    return *(copied(network)[0].train(mode) for mode in (True, False)), *pictures, scale
+
+
+def _modes(trial: Trial, found) -> None:
+    """Batch norm, gradients, and what comes back, for a network in either mode."""
+    *both, lr, sr, hr, scale = trial.once("batch norm", lambda: _with_norm(trial))
+    before, right = list(both[0].state_dict().values()), protocol(sr, hr, scale)
+    turns = [trial.must([(network, lr, hr, scale)])[0] for network in both]
     first, second = (turn["modules"][0] for turn in turns)
     values, spoiled = [turn["value"] for turn in turns], not all(map(torch.equal, first["state"], before))
     trial.climb("a batch norm that was training: its running statistics", not spoiled and same(values[0], values[1]), "",
@@ -171,11 +203,13 @@ def _modes(trial: Trial, found) -> None:
         f"a {kinds[0]} comes back; want a Python number: .item() makes one": any(kind != "number" for kind in kinds)})
 
 
-def tiled(network, lr, tile: int, halo: int, scale: int, border=None, trim=None) -> torch.Tensor:
+def tiled(network, lr, tile: int, halo: int, scale: int, border=None, trim=None, place=None) -> torch.Tensor:
     """Tiles pasted without regard to their surroundings beyond `halo`; the options are the usual mistakes.
 
-    border: pads the picture itself first; trim(margin): rows and columns thrown away for a margin in pixels of lr.
+    border: pads the picture itself first; trim(margin): rows and columns thrown away for a margin in pixels of lr;
+    place: how far apart in sr two neighbours of lr are pasted.
     """
+    place = scale if place is None else place
     trim = trim or (lambda margin: margin * scale)
     n, _, height, width = lr.shape
     sr = torch.zeros(n, 3, height * scale, width * scale)
@@ -187,7 +221,7 @@ def tiled(network, lr, tile: int, halo: int, scale: int, border=None, trim=None)
             part = network(padded[..., top:y + shift + tile + halo, left:x + shift + tile + halo])
             rows, columns = min(tile, height - y) * scale, min(tile, width - x) * scale
             y0, x0 = trim(y + shift - top), trim(x + shift - left)
-            sr[..., y * scale:y * scale + rows, x * scale:x * scale + columns] = part[..., y0:y0 + rows, x0:x0 + columns]
+            sr[..., y * place:y * place + rows, x * place:x * place + columns] = part[..., y0:y0 + rows, x0:x0 + columns]
     return sr
 
 
@@ -275,6 +309,7 @@ def _tile_mistakes(network, lr, tile: int, halo: int, scale: int) -> dict:
         "the halo is thrown away where there is none: at the picture's own border the cut-out begins with the tile itself": lambda:
             make(halo, scale, trim=lambda _: halo * scale),
         "the halo is thrown away in pixels of lr; in the upscaled cut-out it is `scale` times as wide": lambda: make(halo, scale, trim=lambda margin: margin),
+        "each piece is pasted at its position in lr; in sr it is `scale` times as far from the corner": lambda: make(halo, scale, place=1),
         "height and width are swapped": lambda: whole.transpose(2, 3),
         "overlaps are averaged or added; the halo is only there to be thrown away": lambda: Either(_blended(network, lr, tile, halo, scale)),
         "the strip that is left over at the bottom and right is missing: the last tiles are smaller": lambda: Either([
@@ -313,6 +348,8 @@ def penalty_mistakes(critic, real, fake, epsilon, weight: float) -> dict:
         "the gradient is taken at the fakes; it belongs to the points between real and fake": lambda: make(fake),
         "epsilon and 1 - epsilon are swapped: epsilon belongs to real": lambda: make(epsilon * fake + (1 - epsilon) * real),
         "the points lie half-way; epsilon says where they lie": lambda: make((real + fake) / 2),
+        "the gradient is taken with respect to the discriminator's weights; want it with respect to the points": lambda: weight * (torch.cat(
+            [g.flatten() for g in torch.autograd.grad(critic(epsilon * real + (1 - epsilon) * fake).sum(), list(critic.parameters()))]).norm() - 1).square(),
         "one epsilon is used for the whole batch; there is one for each pair": lambda: make(epsilon[:1] * real + (1 - epsilon[:1]) * fake) if n > 1 else right,
         "one norm is taken over the whole batch; want one for each picture": lambda: make(reduce=lambda g: g.norm()),
         "the norm is taken over the channels only; flatten first: want one for each picture": lambda: Either(

@@ -155,6 +155,7 @@ def resize_mistakes(lr, c: int, blocks: int, scale: int) -> dict:
         "=the long skip is missing: add the head's output after the body": but(skip=False),
         "=batch norm is missing at the end of the body": but(end=False),
         "=PReLU is missing after the first convolution": but(act=False),
+        **networks.misplaced(partial(make, grow=resized), lr, scale),
         "=" + networks.OWN_STATISTICS: but(training=True),
         **{f"=the last layer is {name}; here it is linear": lambda l, _, acts=acts: Either([make(l, grow=resized, last=act) for act in acts]) for name, acts in (
             ("tanh, which bounds the output", (torch.tanh, lambda y: (torch.tanh(y) + 1) / 2)), ("a sigmoid", (torch.sigmoid,)), ("a ReLU", (F.relu,)),
@@ -226,6 +227,8 @@ def pool_mistakes(x, c: int) -> dict:
         "=the activation is ReLU; the paper has LeakyReLU 0.2": lambda l, _: Either([make(l, pool=pooled, slope=0.0, dense=d) for d in (0.0, 0.2)]),
         "=the first convolution has a batch norm; it should have none": but(first=True),
         "=the batch norms are missing: all convolutions but the first have one": but(norms=False),
+        "=the batch norm of one convolution is missing: all but the first have one": lambda l, _: Either([make(l, pool=pooled, bare=number) for number in range(1, 8)]),
+        "=" + networks.ACTIVATED: lambda l, _: Either([make(l, pool=pooled, last=act) for act in networks.ACTIVATIONS]),
         "=LeakyReLU is missing between the dense layers": but(dense=None),
         "=the logits have lost a dimension; want (N, 1)": lambda l, _: Either([make(l, pool=pooled)[:, 0]] + ([make(l, pool=pooled)[0, 0]] if len(x) == 1 else [])),
         "=" + networks.OWN_STATISTICS: but(training=True),
@@ -242,9 +245,9 @@ def PooledDiscriminator(trial: Trial) -> None:
     draw, c, built = trial.draw, trial.draw.integer(2, 4), []
     plan = [((32, 32), c, 1, False), ((32, 32), c + 1, 3, False), ((32, 32), c, 3, True), ((48, 32), c + 1, 2, True),
             *((sides, c, 2, False) for sides in draw.odd_and_even(17, 40)), ((16, 64), c, 1, False)]
-    for sides, channels, n, training in plan:
-        x = draw.uniform(n, 3, *sides)
-        built.append(networks.construct(trial, (channels,), x, training, lambda l, x=x, k=channels: networks.discriminator(l, x, k, pool=pooled)))
+    for number, (sides, channels, n, training) in enumerate(plan):
+        network = partial(networks.discriminator, x=draw.uniform(n, 3, *sides), c=channels, pool=pooled)
+        built.append(networks.construct(trial, (channels,), network.keywords["x"], training, network, networks.signed(trial, number, network, training)))
     why, text = networks.named(trial, built, lambda a, x: pool_mistakes(x, a[0])), networks.first(built)
     answers = [(one, one.answer) for one in built if one.answer]
     if not answers:
@@ -283,6 +286,8 @@ def layer_mistakes(extractor, sr, hr, weights) -> dict:
         "the input is mapped to [-1, 1]; VGG wants (image - MEAN) / STD": lambda: make(normalize=lambda x: 2 * x - 1),
         "the mean is subtracted but not divided by STD": lambda: make(normalize=lambda x: x - losses.MEAN),
         "this is the mean absolute difference; here it is squared": lambda: make(distance=F.l1_loss),
+        "this is the length (norm) of the difference; want the mean of its squares": lambda: Either([make(distance=norm) for norm in losses.LENGTHS]),
+        "this is the smooth L1 (Huber) loss; here every difference is squared, large ones too": lambda: make(distance=F.smooth_l1_loss),
         "the squares are summed, not averaged": lambda: Either([make(distance=nn.MSELoss(reduction="sum")), make(distance=nn.MSELoss(reduction="sum")) / n]),
         "the mean is taken over all layers' values together; each layer has a mean of its own": lambda: _together(extractor, sr, hr, weights),
         "the root is taken; the squared distance is wanted": lambda: Either([right.sqrt(), make(distance=lambda a, b: F.mse_loss(a, b).sqrt())]),
@@ -390,6 +395,7 @@ def one_sided_mistakes(critic, real, fake, epsilon, weight: float) -> dict:
         "the penalty is two-sided, as in exercise 14; here only gradients longer than 1 are punished": lambda: make(shape=lambda s: (s - 1).square().mean()),
         "gradients shorter than 1 are punished; it is those that are longer": lambda: make(shape=lambda s: (1 - s).relu().square().mean()),
         "the distance from 1 is not squared": lambda: make(shape=lambda s: (s - 1).relu().mean()),
+        "1 is not subtracted: what is squared is the length, not its distance from 1": lambda: make(shape=lambda s: s.clamp(min=1).square().mean()),
         "the mean is taken before the maximum with 0; each image has a maximum of its own": lambda: make(shape=lambda s: (s.mean() - 1).relu().square())
             if n > 1 else right,
         "the squared norm is compared with 1; take the root first": lambda: make(reduce=lambda g: g.flatten(1).square().sum(1)),
