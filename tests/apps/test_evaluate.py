@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from samples import photograph, save_photographs
 
 from srgan_lib.__main__ import main
+from srgan_lib.apps.evaluate import most_gained
 from srgan_lib.images import degrade, resize_bicubic, to_image, to_tensor
 
 
@@ -89,3 +91,14 @@ def test_given_pairs_are_enlarged_in_place_of_shrunk_ones(folder, tmp_path):
         assert main(["evaluate", "--model", "bicubic", "--data", str(folder), "--json", str(tmp_path / "a.json"), *pairs]) == 0
         records[kind] = strict(tmp_path / "a.json")["mean"]["psnr"]
     assert records["same"] == records["shrunk"] > records["black"] + 3
+
+
+def test_the_example_is_where_the_gan_gains_most():
+    """Of four squares with grain, the other network lacks all of it and the GAN has that of one; a flat one and invented grain count for nothing."""
+    grain = 20 * torch.randn(120, 160, generator=torch.Generator().manual_seed(0))
+    truth = grain.clone()
+    truth[:, :40] = 0
+    gan = torch.zeros_like(truth)
+    gan[60:100, 80:120], gan[:, :40] = truth[60:100, 80:120], 3 * grain[:, :40]
+    gain, place = most_gained(torch.zeros_like(truth), gan, truth, (40, 40))
+    assert place == (60, 80) and gain == pytest.approx(1, abs=1e-6)
