@@ -159,9 +159,11 @@ def critic_mistakes(real, fake) -> dict:
 
 
 def logits(draw, number: int, shift: float) -> torch.Tensor:
-    """Moderate logits of both signs."""
+    """Moderate logits of both signs, the first below 0 and the second above: whatever wants probabilities fails on each case."""
     values = 2.8 * draw.uniform(number, 1) - 1.4 + 0.3 * shift
-    return (values + torch.where(values >= 0, 0.3, -0.3)).requires_grad_()
+    signs = torch.where(values >= 0, 1.0, -1.0)
+    signs[:1], signs[1:2] = -1, 1
+    return (signs * (values.abs() + 0.3)).requires_grad_()
 
 
 @exercise(5, rungs=(1, 2, 1, 0.5, 0.5), errors=OUTSIDE, hints=(
