@@ -5,6 +5,7 @@ import difflib
 import os
 import sys
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from ..data import open_bank
     from ..training import PROFILES, decided, make_accelerator, train
+    _apart(arguments)
     config = getattr(PROFILES[arguments.profile], arguments.stage)
     if arguments.init:
         config = replace(config, init=arguments.init)
@@ -56,6 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
     if main_process:
         print(f"done: {arguments.run}/generator holds the averaged generator")
     return 0
+
+
+def _apart(arguments) -> None:
+    """Raise TrainingError for a run or backup inside a folder of images: its samples would be images of the data when it goes on."""
+    for place in filter(None, (arguments.run, arguments.backup)):
+        for data in filter(None, (arguments.data, arguments.valid, arguments.pairs)):
+            here, there = Path(os.path.realpath(place)), Path(os.path.realpath(data))
+            if there.is_dir() and (here == there or there in here.parents):
+                raise TrainingError(f"{place}: lies in {data}, whose images the run's own samples would be counted among; name a folder beside it")
 
 
 def epochs(bank, config) -> float:
