@@ -32,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from ..data import open_bank
     from ..training import PROFILES, decided, make_accelerator, train
-    _apart(arguments)
     config = getattr(PROFILES[arguments.profile], arguments.stage)
     if arguments.init:
         config = replace(config, init=arguments.init)
@@ -49,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if main_process:
         print(data_line(bank, config))
     valid = _validation(arguments, main_process)
+    _apart(arguments)
     records = train(config, bank, arguments.run, valid, arguments.backup, arguments.device, arguments.accept_changes)
     with tqdm(total=config.steps, unit="step", disable=not main_process or None, smoothing=0.05) as bar:
         for record in records:
