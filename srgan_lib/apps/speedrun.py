@@ -67,7 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise TrainingError(f"speedrun: --target {arguments.target}: want a number of dB")
     if arguments.seeds < 1 or arguments.record and arguments.target not in (None, track.target):
         raise TrainingError(f"speedrun: want one seed or more, and a record only for {track.target:g} dB")
-    check_output(Path(arguments.run) / "speedrun.json")
     result = race(arguments, track)
     write_json(Path(arguments.run) / "speedrun.json", result)
     print(table([result]))
@@ -89,6 +88,7 @@ def race(arguments, track: Track) -> dict:
     config = with_fields(replace(COLAB.srresnet, **changes), arguments.set)
     if config.init or config.stage != "srresnet":
         raise TrainingError("speedrun: starts from random weights and trains stage 1; leave init and stage alone")
+    check_output(Path(arguments.run) / "speedrun.json")
     config = replace(config, checkpoint_every=config.valid_every)  # what reached the target is kept
     device, target = arguments.device or track.device, track.target if arguments.target is None else arguments.target
     data, valid = arguments.data or track.data, arguments.valid or track.valid

@@ -5,6 +5,7 @@ import difflib
 import os
 import sys
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if main_process:
         print(data_line(bank, config))
     valid = _validation(arguments, main_process)
+    _apart(arguments)
     records = train(config, bank, arguments.run, valid, arguments.backup, arguments.device, arguments.accept_changes)
     with tqdm(total=config.steps, unit="step", disable=not main_process or None, smoothing=0.05) as bar:
         for record in records:
@@ -56,6 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
     if main_process:
         print(f"done: {arguments.run}/generator holds the averaged generator")
     return 0
+
+
+def _apart(arguments) -> None:
+    """Raise TrainingError for a run or backup inside a folder of images: its samples would be images of the data when it goes on."""
+    for place in filter(None, (arguments.run, arguments.backup)):
+        for data in filter(None, (arguments.data, arguments.valid, arguments.pairs)):
+            here, there = Path(os.path.realpath(place)), Path(os.path.realpath(data))
+            if there.is_dir() and (here == there or there in here.parents):
+                raise TrainingError(f"{place}: lies in {data}, whose images the run's own samples would be counted among; name a folder beside it")
 
 
 def epochs(bank, config) -> float:

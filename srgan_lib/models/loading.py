@@ -153,7 +153,8 @@ def _locate(name: str) -> Path:
     if folder.is_dir():
         missing = [file for file in ("config.json", "model.safetensors") if not (folder / file).is_file()]
         if missing:
-            raise ModelError(f"{name}: {' and '.join(missing)} missing; want a folder written by save_pretrained")
+            own = "; did you mean " + str(folder / "generator") + "?" if (folder / "generator" / "model.safetensors").is_file() else ""
+            raise ModelError(f"{name}: {' and '.join(missing)} missing; want a folder written by save_pretrained{own}")
         return folder
     if os.path.lexists(folder):
         raise ModelError(f"{name}: is no file and no folder; a link that leads nowhere, or a device, holds no model")

@@ -13,6 +13,7 @@ from ..images import atomic_write
 
 KEPT = ("config.json", "run.json", "log.jsonl", "checkpoint.pt")  # in the order in which they are copied to a backup
 FETCHING = ".fetching"
+TORN = (".checkpoint*.part", ".config.json.*.part", ".run.json.*.part", ".log.jsonl.*.part")  # ours alone: the folder may be anybody's
 
 
 class Backup:
@@ -75,7 +76,7 @@ class Backup:
     def store(self) -> None:
         """Copy the run's files there, each whole or not at all."""
         try:
-            for torn in self.folder.glob(".*.part"):  # what a kill inside an earlier copy has left
+            for torn in [path for pattern in TORN for path in self.folder.glob(pattern)]:
                 torn.unlink(missing_ok=True)
             for name in KEPT:
                 if (self.run / name).is_file():

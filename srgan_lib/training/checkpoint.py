@@ -16,9 +16,10 @@ import torch
 from ..errors import TrainingError
 from ..images import atomic_write, write_image
 from ..locks import hold, release
-from .backup import FETCHING, Backup
+from .backup import FETCHING, TORN, Backup
 from .config import BEFORE
 
+TORN_HERE = (".generator.part", "samples/.*.png.*.part", "generator/.*.part", "checkpoint.previous.link")  # besides `TORN`, of a kill inside a write
 STATE = {"step": int, "networks": dict}  # what no checkpoint lacks
 
 
@@ -33,6 +34,9 @@ class RunFolder:
     def __init__(self, folder: str | Path, backup: str | Path | None = None, writes: bool = True):
         if str(folder) == "" or str(backup) == "":
             raise TrainingError("the name of the run folder or of its backup is empty; was a variable not set?")
+        for place in filter(None, (folder, backup)):
+            if (Path(place) / "model.safetensors").is_file():
+                raise TrainingError(f"{place}: holds a model, whose config a run would write over; name another folder")
         self.folder, self.writes = Path(folder), writes
         self.backup = Backup(backup, self.folder) if backup and writes else None
         self.board = None
@@ -49,7 +53,7 @@ class RunFolder:
         handle = hold(self.folder / ".lock")
         if handle is None:
             return
-        for torn in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part"), *self.folder.glob("*.link")]:
+        for torn in [path for pattern in (*TORN, *TORN_HERE) for path in self.folder.glob(pattern)]:
             shutil.rmtree(torn) if torn.is_dir() else torn.unlink(missing_ok=True)
         shutil.rmtree(self.folder / FETCHING, ignore_errors=True)
         release(handle)

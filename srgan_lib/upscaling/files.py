@@ -68,10 +68,7 @@ def upscale_files(inputs, output: str | None = None, generator="srresnet-x4", sc
     half-written is left. Raises CourseError for what concerns all of them, such as an unknown model.
     """
     options = _checked(Options(quality, str(format or "png").lower().lstrip("."), size, long_side, strip, pages))
-    inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs  # a name alone is not the list of its letters
-    inputs, output = [os.fspath(name) for name in inputs], None if output is None else os.fspath(output)
-    if not inputs or not all(inputs):
-        raise ImageError("the path of the input is empty")
+    inputs, output = _names(inputs), None if output is None else os.fspath(output)
     upscalers, left_out, failed = Upscalers(generator, scale, device, ensemble, strength, precision), Counter(), 0
     listed = jobs(inputs, output, options.tag(upscalers.scale), f".{options.format}", left_out)
     keys = {job: key_of(job[0], upscalers.fingerprint(), (options, start, end)) for job in listed if job[2]}
@@ -95,6 +92,14 @@ def upscale_files(inputs, output: str | None = None, generator="srresnet-x4", sc
     if left_out:
         print(counted(left_out))
     return failed
+
+
+def _names(inputs) -> list[str]:
+    """The inputs as texts; a name alone is not the list of its letters. Raises ImageError for an empty one."""
+    names = [os.fspath(name) for name in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    if not names or not all(names):
+        raise ImageError("the path of the input is empty")
+    return names
 
 
 def _checked(options: Options) -> Options:

@@ -20,6 +20,8 @@ def jobs(inputs: list[str], output: str | None, tag: str, suffix: str = ".png", 
     """
     if not inputs or not all(inputs) or output == "":
         raise ImageError(f"the path of the {'output' if inputs and all(inputs) else 'input'} is empty")
+    if any("\0" in name for name in (*inputs, output or "")):
+        raise ImageError("no name of a file holds the character 0")
     if STREAM in inputs and len(inputs) > 1:
         raise ImageError("- (standard input) must be the only input")
     if inputs == [STREAM]:

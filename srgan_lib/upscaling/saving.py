@@ -15,6 +15,7 @@ from ..notes import note
 from .listing import STREAM
 
 WITH_ALPHA, WITH_16_BITS = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "HEIF", "JXL"), ("PNG", "TIFF")
+ICONS = ("ICO", "ICNS")  # Pillow (12.3, 13.0) writes other sizes than the image's, without a word
 LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536, "HEIF": 16384}
 
 
@@ -25,6 +26,8 @@ def check_target(target: str, size: tuple[int, int]) -> None:
             raise ImageError("standard output is a terminal; redirect it into a file, or use -o FILE")
         return
     name = format_of(target)
+    if name in ICONS:
+        raise ImageError(f"{target}: {name} holds icons of a few fixed sizes, and would shrink the result; use .png or .tif")
     if max(size) > LONGEST_SIDE.get(name, max(size)):
         raise ImageError(f"{target}: {size[0]} x {size[1]} pixels are too many for {name} ({LONGEST_SIDE[name]} a side); use .png or .tif")
     try:
@@ -63,7 +66,10 @@ def coding(name: str, quality: int) -> dict:
     best = quality == 100
     if best and name in ("WEBP", "JXL"):
         note(f"{name} of quality 100 is written without loss (lossless)")
-    return {"JPEG": {"quality": quality, **({"subsampling": 0} if best else {})}, "WEBP": {"lossless": True} if best else {"quality": quality},
+    if name == "GIF":
+        note("GIF holds 256 colours; use .png for all of them")
+    jpeg = {"quality": quality, **({"subsampling": 0} if best else {})}
+    return {"JPEG": jpeg, "MPO": jpeg, "PDF": jpeg, "WEBP": {"lossless": True} if best else {"quality": quality},
             "AVIF": {"quality": quality, **({"subsampling": "4:4:4"} if best else {})}, "HEIF": {"quality": quality, **({"chroma": 444} if best else {})},
             "JXL": {"lossless": True} if best else {"quality": quality},
             "TIFF": {"compression": "tiff_adobe_deflate"}, "PNG": {"compress_level": 4}}.get(name, {})

@@ -526,3 +526,25 @@ def test_a_folder_that_cannot_be_read_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refusing)
     found, left_out = sorted_out(folder, lambda path: path.suffix == ".png", "image")
     assert [path.name for path in found] == ["00.png"] and left_out == {"folder that cannot be read": 1}
+
+
+@pytest.mark.parametrize("suffix", [".ico", ".icns"])
+def test_a_format_that_would_shrink_the_result_is_refused(suffix, net, tmp_path, capsys):
+    """Pillow (12.3, 13.0) writes an ICO of at most 256 pixels a side, and an ICNS of a square."""
+    folder = save_photographs(tmp_path / "set", 1)
+    assert "would shrink the result" in refused(capsys, "upscale", folder / "00.png", "--model", net, "-o", tmp_path / f"a{suffix}")
+    assert not (tmp_path / f"a{suffix}").exists()
+
+
+def test_a_gif_says_that_it_has_few_colours(net, tmp_path, capsys):
+    folder = save_photographs(tmp_path / "set", 1)
+    assert main(["upscale", str(folder / "00.png"), "--model", str(net), "-o", str(tmp_path / "a.gif")]) == 0
+    assert "GIF holds 256 colours" in capsys.readouterr().out
+
+
+def test_a_readme_that_names_the_course_is_not_written_over_by_a_space(tmp_path, capsys):
+    (tmp_path / "README.md").write_text("# My fork of srgan-course\n")
+    assert "another one's" in refused(capsys, "demo", "--space", tmp_path)
+    assert os.listdir(tmp_path) == ["README.md"]
+    for _ in range(2):  # its own files it writes again
+        assert main(["demo", "--space", str(tmp_path / "space")]) == 0

@@ -82,8 +82,9 @@ def test_the_page_in_the_docs_shows_the_records():
 
 
 def test_a_finished_run_counts_for_its_own_config_and_images_alone(command, tmp_path, capsys):
+    other = str(save_photographs(tmp_path / "other", 1))
     assert main([*command, "--target", "1"]) == 0
-    for change, words in ((["--set", "channels=5"], "another config"), (["--data", str(tmp_path / "valid")], "other data"), (["--valid", str(tmp_path / "train")], "other images")):
+    for change, words in ((["--set", "channels=5"], "another config"), (["--data", other], "other data"), (["--valid", other], "other images")):
         assert main([*command, "--target", "1", *change]) == 2
         assert words in capsys.readouterr().err
     assert main([*command, "--target", "nan"]) == 2

@@ -1,6 +1,7 @@
 """What is larger than the memory: an image whose result does not fit, and a video of an hour.
 
 python tests/runs/large.py image --megapixels 12 --limit 800      a photograph of so many megapixels, with at most so many MB of data
+python tests/runs/large.py image --group 800 --model srresnet-x4  the same through the command line, in a memory group of the system (Linux, as root)
 python tests/runs/large.py video --frames 3600                    a video of so many tiny frames, one a second
 
 The limit holds for what the process writes and no file backs (RssAnon), which is what a container's limit leaves no way out of; it is
@@ -9,6 +10,7 @@ kept by RLIMIT_DATA, and what is left of it stands in for the container's word o
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -45,6 +47,20 @@ def enlarge(source: str, target: str, model: str, limit_mb: int) -> int:
                       "resident_mb_at_most_with_libraries": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
                       "result_mb": round(Path(target).stat().st_size / 1e6, 1) if Path(target).exists() else None}))
     return failed
+
+
+def in_group(limit_mb: int, command: list[str]) -> int:
+    """Run a command in a control group of so much memory, as a container's is, files that the system keeps included; print its peak."""
+    old = Path("/sys/fs/cgroup/memory")
+    group = (old if old.is_dir() else old.parent) / f"large-{os.getpid()}"
+    limit, peak = ("memory.limit_in_bytes", "memory.max_usage_in_bytes") if old.is_dir() else ("memory.max", "memory.peak")
+    group.mkdir()
+    (group / limit).write_text(str(limit_mb << 20))
+    began = time.monotonic()
+    done = subprocess.run(["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh", *command], cwd=Path(__file__).parents[2])
+    print(json.dumps({"limit_mb": limit_mb, "exit_code": done.returncode, "seconds": round(time.monotonic() - began), "peak_mb": int((group / peak).read_text()) >> 20}))
+    group.rmdir()
+    return done.returncode
 
 
 def photograph(path: Path, megapixels: float) -> None:
@@ -86,6 +102,7 @@ def main() -> int:
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--frames", type=int, default=3600)
     parser.add_argument("--limit", type=int, default=0, help="MB of data; 0 for none")
+    parser.add_argument("--group", type=int, default=0, help="MB of a memory group of the system, in which the command line runs")
     parser.add_argument("--model", default="", help="default: a network of one block, made for this")
     parser.add_argument("--suffix", default="", help="of the result: .png, .tif, .jpg, ... (default .png and .mp4)")
     arguments = parser.parse_args()
@@ -95,6 +112,8 @@ def main() -> int:
         source, suffix = (folder / "a.jpg", ".png") if arguments.what == "image" else (folder / "a.mp4", ".mp4")
         photograph(source, arguments.megapixels) if arguments.what == "image" else video(source, arguments.frames)
         target = folder / f"result{arguments.suffix or suffix}"
+        if arguments.group:
+            return in_group(arguments.group, [sys.executable, "-m", "srgan_lib", "upscale", str(source), "-o", str(target), "--model", model])
         return subprocess.run([sys.executable, __file__, "--alone", str(source), str(target), model, str(arguments.limit)]).returncode
 
 

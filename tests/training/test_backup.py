@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from samples import photograph
+from samples import photograph, save_photographs
 
+from srgan_lib.__main__ import main
 from srgan_lib.data import ImageBank, patches
 from srgan_lib.errors import NotFiniteError, TrainingError
 from srgan_lib.models import load_generator
@@ -316,3 +317,33 @@ def test_empty_names_are_refused(arguments, tmp_path, monkeypatch):
     with pytest.raises(TrainingError, match="is empty"):
         RunFolder(*arguments)
     assert not list(tmp_path.iterdir())
+
+
+# --- folders that are not a run's own ----------------------------------------------------------------------------------
+
+def test_a_run_in_somebodys_folder_removes_nothing_of_theirs(bank, tmp_path):
+    theirs = [".holiday.part", "a.link", "photos/.a.jpg.part", ".generator.parts/x"]
+    for name in theirs:
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_text("mine")
+    finish(SMALL, bank, tmp_path / "run", backup=tmp_path / "run" / "photos")
+    assert [(tmp_path / "run" / name).read_text() for name in theirs] == ["mine"] * len(theirs)
+
+
+@pytest.mark.parametrize("which", ["run", "backup"])
+def test_a_folder_that_holds_a_model_is_no_runs_folder(bank, tmp_path, which):
+    finish(SMALL, bank, tmp_path / "first")
+    model = tmp_path / "first" / "generator"
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    with pytest.raises(TrainingError, match="holds a model"):
+        finish(SMALL, bank, **({"run": model} if which == "run" else {"run": tmp_path / "second", "backup": model}))
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before and not (tmp_path / "second").exists()
+
+
+@pytest.mark.parametrize("options", [["--run", "set"], ["--run", "set/run"], ["--run", "run", "--backup", "set"], ["--run", "valid/run", "--valid", "valid"]])
+def test_a_run_does_not_lie_among_its_own_images(options, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("set", "valid"):
+        save_photographs(tmp_path / name, 1)
+    assert main(["train", "--data", "set", "--profile", "tiny", "--device", "cpu", *options]) == 2
+    assert "name a folder beside it" in capsys.readouterr().err and os.listdir("set") == ["00.png"] and sorted(os.listdir(".")) == ["set", "valid"]
