@@ -85,6 +85,8 @@ def upscale_animation(source, target, upscaler, quality: int = 95, label: bool |
         elif name == "GIF" != first and options.get("loop") == 1:
             del options["loop"]
         durations = hundredths(durations) if name == "GIF" else durations
+        if name == "GIF" != first:
+            note("GIF holds 256 colours a frame; each frame is reduced to them")
         lost = [word for key, word in WORDS.items() if image.info.get(key) and key not in PASSED_ON[name] and not (strip and key in PERSONAL)]
         lost += ["the texts"] if has_texts and not strip else []
         if lost:

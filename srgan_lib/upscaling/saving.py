@@ -18,7 +18,7 @@ from ..notes import note
 from .listing import STREAM
 
 WITH_ALPHA, WITH_16_BITS = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "HEIF", "JXL"), ("PNG", "TIFF")
-LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536, "HEIF": 16384}
+LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536, "HEIF": 16384, "ICO": 256}
 
 
 def check_target(target: str, size: tuple[int, int]) -> None:
@@ -56,7 +56,7 @@ def save(image: Image.Image, target: str, quality: int = 95, strip: bool = False
     info = dict(image.info)
     if key and name == "PNG" and not strip:
         info["texts"] = {**info.get("texts", {}), metadata.RECORD: key}
-    options = metadata.options(info, name, strip) | _coding(name, quality)
+    options = metadata.options(info, name, strip) | _coding(name, quality) | ({"sizes": [image.size]} if name == "ICO" else {})  # else smaller copies alone
     image.info = {}  # Pillow writes some of it on its own
     try:
         if target != STREAM:
@@ -90,5 +90,7 @@ def fitted(image: Image.Image, name: str) -> Image.Image:
         note(f"{name} holds no transparency; the picture is put on white")
         white = Image.new(image.mode, image.size, "white")
         image = Image.alpha_composite(white.convert("RGBA"), image.convert("RGBA")).convert(image.mode.rstrip("A"))
+    if name == "GIF" and image.mode != "L":
+        note("GIF holds 256 colours; the picture is reduced to them")
     image.info = info
     return image
