@@ -39,7 +39,7 @@ SCALE = 2
 DEEP = {"L;12": (1, 12), "LA;16": (2, 16), "RGB;10": (3, 10), "RGB;12": (3, 12), "RGB;16": (3, 16), "RGBA;16": (4, 16)}  # channels and bits of what Pillow has no mode for
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F", *DEEP)
 SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".bmp", ".gif", ".ppm", ".avif", ".jp2", ".tga", ".heic", ".jxl")  # the last two where their plugins are
-SMALL, MIDDLE, LARGE = ((1, 1), (7, 5)), ((1, 37), (53, 1), (64, 48), (120, 90)), ((2000, 1500), (6000, 4000))  # width x height
+SMALL, MIDDLE, LARGE = ((1, 1), (7, 5)), ((1, 37), (53, 1), (64, 48)), ((2000, 1500), (6000, 4000))  # width x height
 THIN = ((1, 1), (1, 37), (53, 1))  # what belongs to a picture does not depend on its size: profiles and texts are tried with the others
 METADATA = ("plain", "profile", "turned", "texts", "moving")  # turned: EXIF with a text and orientation 6, a quarter turn; texts: dpi, XMP, IPTC, a
 # title; moving: two frames or pages
