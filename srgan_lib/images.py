@@ -18,7 +18,7 @@ from PIL import Image
 from .errors import ImageError
 from .formats.decoding import Picture, decode, decode_rare_tiff
 from .formats.known import SUFFIXES as SUFFIXES  # for those who look through folders and archives
-from .formats.known import opened
+from .formats.known import PLUGINS, opened
 from .formats.sixteen import DeepImage, write_tiff
 from .locks import atomic_write as atomic_write, check_place as check_place, move as move  # for everybody who writes a file
 from .notes import collected
@@ -104,7 +104,11 @@ def _from_array(array: np.ndarray) -> Picture:
 
 def format_of(path: str | Path) -> str:
     """Pillow's name of the format that a suffix asks for. Raises ImageError when it cannot be written."""
-    name = Image.registered_extensions().get(Path(path).suffix.lower())
+    suffix = Path(path).suffix.lower()
+    name = Image.registered_extensions().get(suffix)
+    for _, package, suffixes in PLUGINS.values():
+        if name is None and suffix in suffixes:
+            raise ImageError(f"{path}: writing {suffix} needs a plugin: pip install {package}")
     if name not in Image.SAVE:
         raise ImageError(f"{path}: cannot write the format {Path(path).suffix or '(no suffix)'}; use .png, .jpg, .webp or .tif")
     return name

@@ -25,6 +25,7 @@ IPTC_RESOURCE = 0x0404  # of a Photoshop block
 HOLDS = {  # what Pillow writes into each format; `texts` are a PNG's
     "PNG": {"dpi", "xmp", "texts", "comment", "colour"}, "JPEG": {"dpi", "xmp", "iptc", "comment"}, "WEBP": {"xmp"}, "AVIF": {"xmp"},
     "TIFF": {"dpi", "xmp", "iptc"}, "GIF": {"comment"}, "BMP": {"dpi"}, "HEIF": {"xmp"}, "JXL": {"xmp"}, "JPEG2000": {"comment"}}
+WITH_PROFILE_AND_EXIF = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "AVIF", "HEIF", "JXL")  # where Pillow (13.0) and the plugins write both
 DPI_IN_EXIF = ("WEBP", "AVIF", "HEIF", "JXL")  # they have no place of their own for it
 WORDS = {"dpi": "the resolution (dpi)", "xmp": "XMP", "iptc": "IPTC (title, keywords)", "comment": "the comment", "colour": "gAMA, cHRM or cICP (brightness, colours)",
          "icc_profile": "the colour profile", "exif": "EXIF"}
@@ -121,7 +122,7 @@ def options(info: dict, kind: str, strip: bool = False) -> dict:
     held, out = HOLDS.get(kind, set()), {}
     lost = [WORDS[name] for name in WORDS if name in info and name not in held and name not in ("icc_profile", "exif")]
     out |= {name: info[name] for name in ("icc_profile", "exif") if name in info}
-    if kind in ("BMP", "PPM", "GIF", "TGA", "QOI", "PCX", "SGI", "DIB", "ICO"):
+    if kind not in WITH_PROFILE_AND_EXIF:
         lost += [WORDS[name] for name in out]
         out = {}
     out |= {name: info[name] for name in ("dpi", "xmp", "comment") if name in info and name in held}

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from ..errors import ImageError
+from ..formats.deep import eight_bits
+from ..formats.known import depth, head
 from ..formats.metadata import PERSONAL, WORDS
 from ..images import Picture, atomic_write
 from ..notes import note
@@ -74,6 +76,8 @@ def upscale_animation(source, target, upscaler, quality: int = 95, label: bool |
     name, (durations, has_texts) = FORMATS[Path(target).suffix.lower()], _looked_through(source)
     with Image.open(source, formats=KINDS) as image:
         first = image.format
+        if (bits := depth(image, head(source))) > 8:
+            note(f"{source}: {bits} bits a channel; the frames of the result have 8")
         hidden = 1 if image.info.get("default_image") else 0  # APNG: the first picture is for viewers without animation
         if hidden and name != "PNG":
             note(f"the still image of this APNG does not fit {name} and is left out")
@@ -85,6 +89,8 @@ def upscale_animation(source, target, upscaler, quality: int = 95, label: bool |
         elif name == "GIF" != first and options.get("loop") == 1:
             del options["loop"]
         durations = hundredths(durations) if name == "GIF" else durations
+        if name == "GIF" != first:
+            note("GIF holds 256 colours a frame; each frame is reduced to them")
         lost = [word for key, word in WORDS.items() if image.info.get(key) and key not in PASSED_ON[name] and not (strip and key in PERSONAL)]
         lost += ["the texts"] if has_texts and not strip else []
         if lost:
@@ -129,11 +135,20 @@ def _enlarged(image, upscaler, name: str, label, skip: int):
     """Each frame of an open animation, enlarged, in a mode that the format holds."""
     for number in range(skip, image.n_frames):
         image.seek(number)
-        rgba = np.array(image.convert("RGBA"))
+        rgba = _rgba(image)
         alpha = None if (rgba[..., 3] == 255).all() else np.ascontiguousarray(rgba[..., 3])
         text = f"{label}, frame {number + 1} of {image.n_frames}" if isinstance(label, str) else label
         result = upscaler(Picture(np.ascontiguousarray(rgba[..., :3]), alpha), progress=text)
         yield _for_gif(result) if name == "GIF" else result.convert("RGBA")
+
+
+def _rgba(image) -> np.ndarray:
+    """The frame that an open animation stands at, uint8 (H, W, 4). Pillow (13.0) would make white of most greys of 16 bits."""
+    if not image.mode.startswith("I"):
+        return np.array(image.convert("RGBA"))
+    levels, key = np.asarray(image), image.info.get("transparency")
+    grey = eight_bits(levels.astype(np.uint16))
+    return np.dstack([grey, grey, grey, np.where(levels == key, 0, 255).astype(np.uint8)])
 
 
 def _for_gif(image: Image.Image) -> Image.Image:

@@ -15,8 +15,8 @@ from ..notes import note
 from .listing import STREAM
 
 WITH_ALPHA, WITH_16_BITS = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "HEIF", "JXL"), ("PNG", "TIFF")
-ICONS = ("ICO", "ICNS")  # Pillow (12.3, 13.0) writes other sizes than the image's, without a word
-LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536, "HEIF": 16384}
+SQUARES = ("ICNS",)  # Pillow (12.3, 13.0) writes squares of a few sizes, whatever the image's, without a word
+LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536, "HEIF": 16384, "ICO": 256}
 
 
 def check_target(target: str, size: tuple[int, int]) -> None:
@@ -26,7 +26,7 @@ def check_target(target: str, size: tuple[int, int]) -> None:
             raise ImageError("standard output is a terminal; redirect it into a file, or use -o FILE")
         return
     name = format_of(target)
-    if name in ICONS:
+    if name in SQUARES:
         raise ImageError(f"{target}: {name} holds icons of a few fixed sizes, and would shrink the result; use .png or .tif")
     if max(size) > LONGEST_SIDE.get(name, max(size)):
         raise ImageError(f"{target}: {size[0]} x {size[1]} pixels are too many for {name} ({LONGEST_SIDE[name]} a side); use .png or .tif")
@@ -48,7 +48,7 @@ def save(image: Image.Image, target: str, quality: int = 95, strip: bool = False
     info = dict(image.info)
     if key and name == "PNG" and not strip:
         info["texts"] = {**info.get("texts", {}), metadata.RECORD: key}
-    options = metadata.options(info, name, strip) | coding(name, quality)
+    options = metadata.options(info, name, strip) | coding(name, quality) | ({"sizes": [image.size]} if name == "ICO" else {})  # else smaller copies alone
     image.info = {}  # Pillow writes some of it on its own
     try:
         if target != STREAM:
@@ -66,8 +66,6 @@ def coding(name: str, quality: int) -> dict:
     best = quality == 100
     if best and name in ("WEBP", "JXL"):
         note(f"{name} of quality 100 is written without loss (lossless)")
-    if name == "GIF":
-        note("GIF holds 256 colours; use .png for all of them")
     jpeg = {"quality": quality, **({"subsampling": 0} if best else {})}
     return {"JPEG": jpeg, "MPO": jpeg, "PDF": jpeg, "WEBP": {"lossless": True} if best else {"quality": quality},
             "AVIF": {"quality": quality, **({"subsampling": "4:4:4"} if best else {})}, "HEIF": {"quality": quality, **({"chroma": 444} if best else {})},
@@ -85,5 +83,7 @@ def fitted(image: Image.Image, name: str) -> Image.Image:
         note(f"{name} holds no transparency; the picture is put on white")
         white = Image.new(image.mode, image.size, "white")
         image = Image.alpha_composite(white.convert("RGBA"), image.convert("RGBA")).convert(image.mode.rstrip("A"))
+    if name == "GIF" and image.mode != "L":
+        note("GIF holds 256 colours, and the picture is reduced to them; use .png for all of them")
     image.info = info
     return image

@@ -92,7 +92,7 @@ def plan(av, source, target_format: str, video_index: int) -> dict[int, bool]:
                 chosen[stream.index] = False
             else:
                 fits_not = "do not fit this container and are" if stream.type == "subtitle" else "does not fit this container and is"
-                print(f"note: {_called(stream)} {fits_not} left out{'' if target_format == 'matroska' else '; .mkv may hold them' if stream.type == 'subtitle' else '; .mkv may hold it'}")
+                print(f"note: {_called(stream)} {fits_not} left out{'' if target_format == 'matroska' else '; .mkv may hold ' + ('them' if stream.type == 'subtitle' else 'it')}")
         if film.streams.attachments and target_format != "matroska":
             print(f"note: {len(film.streams.attachments)} attached files (fonts) are left out; .mkv holds them")
     return chosen
@@ -111,7 +111,7 @@ def _is_text(stream) -> bool:
 def _called(stream) -> str:
     kinds = {"audio": "sound", "subtitle": "subtitles", "video": "another video stream", "data": "a data stream", "attachment": "an attached file"}
     codec, language = getattr(stream.codec_context, "name", None), stream.metadata.get("language", "und")
-    words = kinds.get(stream.type, "a stream of unknown kind") + (f" in {codec}" if codec else "")
+    words = ("a cover" if is_attached(stream) else kinds.get(stream.type, "a stream of unknown kind")) + (f" in {codec}" if codec else "")
     return words + ("" if language == "und" else f" ({language})")
 
 
@@ -134,7 +134,7 @@ def fits(av, source, index: int, target_format: str) -> bool:
             wanted = stream.type
         packed.seek(0)
         with av.open(packed) as again:
-            return any(stream.type == wanted for stream in again.streams) or wanted == "video"
+            return any(stream.type == wanted for stream in again.streams)  # .mov takes a cover, and does not store it
     except (ValueError, OSError, NotImplementedError, av.FFmpegError):
         return False
 

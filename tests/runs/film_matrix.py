@@ -82,7 +82,7 @@ def faults(name: str, before: dict, after: dict, said: str) -> list[str]:
              "length": abs(after["seconds"] - before["seconds"]) < 0.14, "sound": said.count("re-encoded") > 0 or after["sound"] == before["sound"],
              "sound bytes": said.count("re-encoded") > 0 or after["sound_bytes"] == before["sound_bytes"] or name.startswith(("codec h264.ts", "codec mpeg")) and after["sound_bytes"]
              or name == "times hidden sound" and after["sound_bytes"] < before["sound_bytes"],  # what nobody hears does not go into Matroska
-             "tags": after["tags"] == before["tags"] or before["tags"][0] in (0, 2, 5), "bits": after["pix_fmt"].endswith("10le") == before["pix_fmt"].endswith(("10le", "16be")),
+             "tags": after["tags"] == before["tags"] or before["tags"][0] in (0, 2, 5), "bits": after["pix_fmt"].endswith("10le") == before["pix_fmt"].endswith(("10le", "16be", "48be")),
              "fields": not after["fields"] and ("interlaced" in said) == bool(before["fields"]), "turned": after["rotation"] == 0,
              "words": all(after[key] == before[key] for key in ("languages", "chapters", "title", "date")), "aspect": (before["aspect"] or 1) == (after["aspect"] or 1)}
     return [test for test, passed in tests.items() if not passed]

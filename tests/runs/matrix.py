@@ -30,7 +30,7 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 from recordings import nearly_identity  # noqa: E402
 
 from srgan_lib.formats.known import formats  # noqa: E402
-from srgan_lib.images import format_of, open_picture  # noqa: E402
+from srgan_lib.images import open_picture  # noqa: E402
 from srgan_lib.formats.sixteen import DeepImage  # noqa: E402
 from srgan_lib.upscaling import upscale_files  # noqa: E402
 from srgan_lib.models import SRResNet  # noqa: E402
@@ -39,7 +39,8 @@ SCALE = 2
 DEEP = {"L;12": (1, 12), "LA;16": (2, 16), "RGB;10": (3, 10), "RGB;12": (3, 12), "RGB;16": (3, 16), "RGBA;16": (4, 16)}  # channels and bits of what Pillow has no mode for
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F", *DEEP)
 SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".bmp", ".gif", ".ppm", ".avif", ".jp2", ".tga", ".heic", ".jxl")  # the last two where their plugins are
-SMALL, MIDDLE, LARGE = ((1, 1), (7, 5)), ((1, 37), (53, 1), (64, 48), (200, 150)), ((2000, 1500), (6000, 4000))  # width x height
+SMALL, MIDDLE, LARGE = ((1, 1), (7, 5)), ((1, 37), (53, 1), (64, 48)), ((2000, 1500), (6000, 4000))  # width x height
+THIN = ((1, 1), (1, 37), (53, 1))  # what belongs to a picture does not depend on its size: profiles and texts are tried with the others
 METADATA = ("plain", "profile", "turned", "texts", "moving")  # turned: EXIF with a text and orientation 6, a quarter turn; texts: dpi, XMP, IPTC, a
 # title; moving: two frames or pages
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a>cat</a></x:xmpmeta>'
@@ -226,7 +227,7 @@ def judged(case: Case, before: Image.Image, after: Image.Image, said: str) -> st
         if case.suffix == ".jxl":  # it stores what the profile says, and writes one of its own when read
             words.append("profile" if after.info.get("icc_profile") else "profile not held")
         elif after.info.get("icc_profile") != PROFILE:
-            return "profile not held" if format_of(after.filename) in ("BMP", "PPM", "TGA", "JPEG2000") else "FAULT profile lost"
+            return "profile not held, said" if "the colour profile" in said else "FAULT profile lost"
         else:
             words.append("profile")
     if case.metadata == "turned" and DESCRIPTION in before.getexif():
@@ -266,6 +267,8 @@ def main(large: bool, write: bool) -> int:
     rows, faults, count, generator = defaultdict(dict), [], 0, network()
     with tempfile.TemporaryDirectory() as folder:
         for case in cases(sizes, **options):
+            if case.metadata in ("profile", "texts") and case.size in THIN:
+                continue
             result = outcome(case, Path(folder), generator)
             rows[case.mode, case.metadata].setdefault(case.suffix, {}).setdefault(result, []).append(case.size)
             count += result != "-"

@@ -160,3 +160,14 @@ def test_what_plays_once_plays_once(tmp_path, upscaler):
         assert read(tmp_path / f"b{suffix}")[1] == loop
     upscale_animation(tmp_path / "b.webp", tmp_path / "c.gif", upscaler)
     assert read(tmp_path / "c.gif")[1] is None
+
+
+def test_greys_of_16_bits_do_not_become_white(tmp_path, upscaler, capsys):
+    # Pillow 13.0 clips I;16 at 255 on the way to RGBA
+    ramp = np.linspace(0, 65535, 48).astype(np.uint16)[None].repeat(32, 0)
+    frames = [Image.fromarray(ramp), Image.fromarray(ramp[:, ::-1].copy())]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=80)
+    upscale_animation(tmp_path / "a.png", tmp_path / "b.png", upscaler)
+    assert "16 bits a channel; the frames of the result have 8" in capsys.readouterr().out
+    for frame, (_, after) in zip((ramp, ramp[:, ::-1]), read(tmp_path / "b.png")[0]):
+        assert np.abs(after[::2, ::2, :3] - frame[..., None] / 257).max() < 3 and (after[..., 3] == 255).all()

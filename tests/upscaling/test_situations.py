@@ -243,3 +243,26 @@ def test_an_empty_path_is_never_this_folder(tmp_path, model, monkeypatch, capsys
         with pytest.raises(ImageError, match="empty"):
             call()
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_what_a_format_does_not_hold_is_said_whatever_the_format(tmp_path, model, capsys):
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    store(tmp_path / "a.jpg", exif=exif, icc_profile=b"a profile", dpi=(300, 300))
+    for suffix, words in ((".jp2", "the colour profile, EXIF"), (".ico", "the colour profile, EXIF"), (".gif", "256 colours"), (".bmp", "the colour profile, EXIF")):
+        assert command(tmp_path / "a.jpg", "--model", model, "-o", tmp_path / f"b{suffix}") == 0
+        assert words in capsys.readouterr().out
+        with Image.open(tmp_path / f"b{suffix}") as image:
+            assert image.size == (32, 24) and not image.info.get("icc_profile") and not image.getexif()
+    store(tmp_path / "grey.png", photograph(12, 16)[..., 0])
+    assert command(tmp_path / "grey.png", "--model", model, "-o", tmp_path / "grey.gif") == 0 and "colours" not in capsys.readouterr().out
+    store(tmp_path / "wide.png", photograph(12, 140))
+    assert command(tmp_path / "wide.png", "--model", model, "-o", tmp_path / "b.ico") == 2 and "256 a side" in capsys.readouterr().err
+
+
+def test_writing_heic_names_its_plugin(tmp_path, model, capsys):
+    from srgan_lib.formats import known
+    if "HEIF" in known.formats():
+        pytest.skip("pillow-heif is installed")
+    assert command(store(tmp_path / "a.png"), "--model", model, "-o", tmp_path / "b.heic") == 2
+    assert "b.heic: writing .heic needs a plugin: pip install pillow-heif" in capsys.readouterr().err

@@ -189,6 +189,12 @@ def test_a_cover_is_no_film_and_stays_a_cover(tmp_path, generator, first, suffix
     assert len(report["times"]) == 12 and report["size"] == (128, 96) and report["covers"] == 1
 
 
+def test_a_cover_that_mov_does_not_store_is_named(tmp_path, generator, capsys):
+    source = with_thumbnail(record(tmp_path / "a.mp4", frames=2), tmp_path / "b.mp4", False, attached=True)
+    upscale_video(source, tmp_path / "c.mov", generator)
+    assert "a cover in mjpeg does not fit this container and is left out" in capsys.readouterr().out and probe(tmp_path / "c.mov")["covers"] == 0
+
+
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_a_thumbnail_that_does_not_call_itself_one(tmp_path, generator, first, suffix, capsys):
