@@ -123,7 +123,7 @@ def points(places: dict[str, tuple[float, float]], xlabel: str, ylabel: str, tit
     """Named points in a plane, each labelled where it stands; with `method`, points that name no method have that method's colour."""
     figure, axis = plt.subplots(figsize=(7, 4.4), layout="constrained")
     chosen = [METHODS.get(label, METHODS[method]) for label in places] if method else colours(list(places))
-    for colour, (label, (x, y)), (across, up) in zip(chosen, places.items(), _label_places(list(places.values()))):
+    for colour, (label, (x, y)), (across, up) in zip(chosen, places.items(), _label_places(list(places.values()), list(places))):
         axis.scatter([x], [y], color=colour, s=60)
         axis.annotate(NAMES.get(label, label), (x, y), xytext=(across, up), textcoords="offset points", fontsize=12, ha="left" if across > 0 else "right")
     axis.margins(0.18)
@@ -131,11 +131,22 @@ def points(places: dict[str, tuple[float, float]], xlabel: str, ylabel: str, tit
     _finish(figure, alt or f"{ylabel} against {xlabel} for {', '.join(places)}")
 
 
-def _label_places(places: list[tuple[float, float]]) -> list[tuple[int, int]]:
-    """Where each point's label goes, in typographic points: above right, and elsewhere where an earlier point is too near."""
-    spots, extent = ((7, 5), (7, -15), (-7, 5), (-7, -15)), np.ptp(np.array(places), axis=0).clip(min=1e-9)
-    near = [(np.abs(np.subtract(places[:number], place)) / extent < (0.25, 0.07)).all(-1).sum() if number else 0 for number, place in enumerate(places)]
-    return [spots[count % len(spots)] for count in near]
+def _label_places(places: list[tuple[float, float]], labels: list[str]) -> list[tuple[int, int]]:
+    """Where each point's label goes, in typographic points: above right, and elsewhere where it would cover a label or a point."""
+    spots, taken, chosen = ((7, 5), (7, -15), (-7, 5), (-7, -15)), [], []
+    at = np.array(places) / (1.4 * np.ptp(np.array(places), axis=0).clip(min=1e-9))  # in sides of the axes, with their margins
+    for (x, y), label in zip(at, labels):
+        wide = 0.014 * len(label)
+        boxes = {(across, up): (x + 0.015 if across > 0 else x - 0.015 - wide, y + (0.01 if up > 0 else -0.06), wide, 0.05) for across, up in spots}
+        free = [spot for spot, box in boxes.items() if not any(_touch(box, other) for other in taken + [(*point, 0, 0) for point in at])]
+        chosen.append((free or spots)[0])
+        taken.append(boxes[chosen[-1]])
+    return chosen
+
+
+def _touch(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two boxes (left, bottom, width, height) overlap."""
+    return all(one[axis] < other[axis] + other[axis + 2] and other[axis] < one[axis] + one[axis + 2] for axis in (0, 1))
 
 
 @styled
