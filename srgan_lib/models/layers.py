@@ -14,7 +14,8 @@ def exact(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
     level. float16 has 11 and needs none of this.
     """
     kind = x.device.type
-    if not torch.is_autocast_enabled(kind) or torch.get_autocast_dtype(kind) != torch.bfloat16:
+    halved = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)  # the meta device has no autocast
+    if not halved or torch.get_autocast_dtype(kind) != torch.bfloat16:
         return layer(x)
     with torch.autocast(kind, enabled=False):
         return layer(x.float())

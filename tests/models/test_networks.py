@@ -14,7 +14,7 @@ from torch import nn
 from srgan_lib import models
 from srgan_lib.models import loading
 from srgan_lib.errors import ModelError, TrainingError
-from srgan_lib.models import (Discriminator, EncoderDecoder, PatchDiscriminator, ResidualBlock, ShuffleConv2d, SRResNet, fold_shuffle, load_generator,
+from srgan_lib.models import (Discriminator, EncoderDecoder, PatchDiscriminator, RRDBNet, ResidualBlock, ShuffleConv2d, SRResNet, fold_shuffle, load_generator,
                               normalize, upsampler)
 from srgan_lib.training import TINY
 from srgan_lib.training.config import make_discriminator
@@ -491,3 +491,9 @@ def test_a_discriminator_goes_on_from_its_file(tmp_path):
     for wrong, channels in ((tmp_path / "none.safetensors", 4), (tmp_path / "d.safetensors", 8)):
         with pytest.raises(TrainingError, match="discriminator_init .* does not load"):
             make_discriminator(replace(config, discriminator_init=str(wrong), discriminator_channels=channels))
+
+
+@pytest.mark.parametrize("make", [SRResNet, EncoderDecoder, RRDBNet])
+def test_shapes_are_known_on_the_meta_device(make):
+    with torch.device("meta"):
+        assert make()(torch.rand(1, 3, 8, 12)).shape == (1, 3, 32, 48)
