@@ -7,20 +7,6 @@ import torch.nn.functional as F
 from torch import nn
 
 
-def exact(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """layer(x) in float32, also where torch.autocast computes everything else in bfloat16.
-
-    For what reads the image and what writes it: bfloat16 has 8 bits of precision, and near white its steps are a whole grey
-    level. float16 has 11 and needs none of this.
-    """
-    kind = x.device.type
-    halved = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)  # the meta device has no autocast
-    if not halved or torch.get_autocast_dtype(kind) != torch.bfloat16:
-        return layer(x)
-    with torch.autocast(kind, enabled=False):
-        return layer(x.float())
-
-
 class ResidualBlock(nn.Module):
     """x + BN(conv(PReLU(BN(conv(x))))), all 3x3, size kept (Ledig et al. 2017, fig. 4; Gross & Wilber 2016)."""
 

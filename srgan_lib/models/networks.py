@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import nn
 
-from .layers import RRDB, ResidualBlock, ShuffleConv2d, exact, normalize, shrink_initial, upsampler
+from .layers import RRDB, ResidualBlock, ShuffleConv2d, normalize, shrink_initial, upsampler
 
 PAPER_URL = "https://arxiv.org/abs/1609.04802"
 
@@ -53,13 +53,13 @@ class SRResNet(Generator):
         self.body_end = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), normalize(normalization, channels))
         layers, left = upsampler(upsampling, channels, factors)
         self.upsample = nn.Sequential(*layers)
-        self.tail, self.has_tail = ShuffleConv2d(channels, 3, 9, factor=left) if left else nn.Identity(), bool(left)
+        self.tail = ShuffleConv2d(channels, 3, 9, factor=left) if left else nn.Identity()
 
     def forward(self, lr):
-        x = exact(self.head, lr)             # (N, 3, H, W) -> (N, 64, H, W)
+        x = self.head(lr)                    # (N, 3, H, W) -> (N, 64, H, W)
         x = x + self.body_end(self.body(x))  # (N, 64, H, W)
-        x = self.upsample(x) if self.has_tail else exact(self.upsample, x)  # -> (N, 256, 2H, 2W) at scale 4: the last shuffle is the tail's
-        sr = exact(self.tail, x)             # -> (N, 3, 4H, 4W)
+        x = self.upsample(x)                 # -> (N, 256, 2H, 2W) at scale 4: the last shuffle is the tail's
+        sr = self.tail(x)                    # -> (N, 3, 4H, 4W)
         return (torch.tanh(sr) + 1) / 2 if self.output == "tanh" else sr
 
 
@@ -88,7 +88,7 @@ class EncoderDecoder(Generator):
     def forward(self, lr):
         height, width = lr.shape[-2:]
         x = F.pad(lr, (0, -width % 4, 0, -height % 4), mode="replicate")
-        x = exact(self.tail, self.decoder(self.encoder(x)))
+        x = self.tail(self.decoder(self.encoder(x)))
         return x[..., :height * self.scale, :width * self.scale]
 
 
@@ -115,7 +115,7 @@ class RRDBNet(Generator):
         self.conv_last = nn.Conv2d(channels, 3, 3, padding=1)
 
     def forward(self, lr):
-        x = exact(self.conv_first, lr)       # (N, 3, H, W) -> (N, 64, H, W)
+        x = self.conv_first(lr)              # (N, 3, H, W) -> (N, 64, H, W)
         x = x + self.conv_body(self.body(x))
         return self.enlarge(x)               # -> (N, 3, 4H, 4W)
 
@@ -123,7 +123,7 @@ class RRDBNet(Generator):
         for number in range(self.doublings):  # (N, 64, H, W) -> (N, 64, 2H, 2W) -> (N, 64, 4H, 4W)
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = F.leaky_relu(getattr(self, f"conv_up{number + 1}")(x), 0.2)
-        return exact(self.conv_last, F.leaky_relu(self.conv_hr(x), 0.2))
+        return self.conv_last(F.leaky_relu(self.conv_hr(x), 0.2))
 
 
 class Discriminator(nn.Module):

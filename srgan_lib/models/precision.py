@@ -17,6 +17,7 @@ from torch import nn
 from ..errors import DataError, ModelError
 from ..images import atomic_write
 from ..notes import note
+from .networks import Generator
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -148,18 +149,41 @@ def default_device() -> str:
 class Autocast(nn.Module):
     """A network that is trained in half precision: weights stay float32, products are computed in `precision`, results are float32.
 
-    torch.autocast leaves batch-norm statistics in float32, and generators what reads and writes the image: see `layers.exact`.
-    Gradients come back as float32, for Adam and the average.
+    torch.autocast leaves batch-norm statistics in float32. In bfloat16 a generator's layers that read and write the image are
+    computed in float32 too: see `edges`. Gradients come back as float32, for Adam and the average.
     """
 
     def __init__(self, network: nn.Module, precision: str):
         super().__init__()
         self.network, self.precision = network, precision
+        if precision == "bfloat16":
+            for layer in edges(network):
+                layer.forward = exact(layer.forward)
 
     def forward(self, x):
         with torch.autocast(x.device.type, DTYPES[self.precision]):
             y = self.network(x)
         return y.float()
+
+
+def edges(network: nn.Module) -> list[nn.Module]:
+    """The layers of a generator that read the image, and those that write it; [] for any other network.
+
+    bfloat16 has 8 bits of precision, and near white its steps are a whole grey level; float16 has 11 and needs none of this.
+    """
+    if not isinstance(network, Generator):
+        return []
+    direct = isinstance(getattr(network, "tail", None), nn.Identity)  # then the upsampler's one convolution writes it
+    names = ("head", "conv_first", "upsample" if direct else "tail", "conv_last")
+    return [getattr(network, name) for name in names if hasattr(network, name)]
+
+
+def exact(forward):
+    """A layer's forward, in float32 where torch.autocast computes everything else in half precision."""
+    def run(x):
+        with torch.autocast(x.device.type, enabled=False):
+            return forward(x.float())
+    return run
 
 
 def in_precision(network: nn.Module, precision: str) -> nn.Module:

@@ -31,7 +31,7 @@ def halve(network: nn.Module, kind: torch.dtype) -> nn.Module:
     for part in list(network.modules()):
         if isinstance(part, SRResNet):
             part.body, part.body_end = Half(part.body, kind, back=False), Half(part.body_end, kind)
-            if part.has_tail:  # else one small convolution writes the image, and errors of its weights are a tint
+            if sum(isinstance(layer, nn.Conv2d) for layer in part.upsample.modules()) > 1:  # a single one is small, and its errors are a tint
                 part.upsample = Half(part.upsample, kind)
         elif isinstance(part, RRDBNet):
             part.body, part.conv_body, part.inner = Half(part.body, kind, back=False), Half(part.conv_body, kind), Half(part.inner, kind)
