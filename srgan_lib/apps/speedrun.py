@@ -83,6 +83,7 @@ def race(arguments, track: Track) -> dict:
     from ..data import open_bank
     from ..training import COLAB
     from .benchmark import name_of
+    from .cards import public_name
     from .train import with_fields
     changes = {"valid_every": 250, "checkpoint_every": 250, "log_every": 50, "start": arguments.start, **track.changes}
     config = with_fields(replace(COLAB.srresnet, **changes), arguments.set)
@@ -96,7 +97,7 @@ def race(arguments, track: Track) -> dict:
     _same_images(Path(arguments.run), held_out)
     runs = [one(replace(config, seed=seed), bank, Path(arguments.run) / f"seed-{seed}", held_out, device, target) for seed in range(arguments.seeds)]
     own, usual = asdict(config), {field.name: field.default for field in fields(config)}
-    return {"track": arguments.track, "target": target, "data": data, "valid": valid, "start": config.start, "runs": runs, "commit": commit(),
+    return {"track": arguments.track, "target": target, "data": public_name(data), "valid": public_name(valid), "start": config.start, "runs": runs, "commit": commit(),
             "device": name_of(torch.device(device)), "torch": torch.__version__, "python": platform.python_version(),
             "config": {name: value for name, value in own.items() if value != usual[name] and name != "seed"}}
 

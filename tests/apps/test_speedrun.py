@@ -28,6 +28,7 @@ def test_it_stops_at_the_target_and_the_record_holds_what_it_took(command, tmp_p
     assert all(run["psnr"] >= 0 and 0 < run["seconds"] <= run["wall_seconds"] for run in record["runs"])
     assert record["config"]["blocks"] == 1 and record["commit"] and record["device"] and "init" not in record["config"]
     assert "| cpu | 0 dB on valid, learned from train | bicubic |" in capsys.readouterr().out
+    assert (record["data"], record["valid"]) == ("train", "valid") and str(tmp_path) not in json.dumps(record), "nothing of this machine's folders"
     assert (tmp_path / "page.md").read_text() == "# A page\n<!-- records -->\nold\n<!-- /records -->\nend\n"
 
 
