@@ -302,7 +302,7 @@ def test_the_page_in_a_browser(browser, address, tmp_path):
         drop(page, Path(uploaded(tmp_path, f"{number}.png", content())), words.split(": ")[-1])
     drop(page, Path(uploaded(tmp_path, "photo.png", photo_bytes(96, 128))), "128 x 96 pixels")
     page.locator("#start").click()
-    page.locator("#status", has_text="512 x 384 pixels with srgan-x4").wait_for()
+    page.locator("#status", has_text="512 x 384 pixels with srresnet-x4").wait_for()
     handle = page.locator("#slider .outer").bounding_box() or {}
     place = page.locator("#slider img").first.bounding_box()
     pictures = []
@@ -324,7 +324,7 @@ def test_the_page_in_a_browser(browser, address, tmp_path):
         page.locator("#download").click()
     download.value.save_as(tmp_path / "result.png")
     assert download.value.suggested_filename == "photo-x4.png"
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "result.png")), np.asarray(upscale(str(tmp_path / "photo.png"), "srgan-x4")))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "result.png")), np.asarray(upscale(str(tmp_path / "photo.png"), "srresnet-x4")))
     assert [url for url in reached if not url.startswith((address, "data:", "blob:"))] == []
     if os.environ.get("SRGAN_SCREENSHOTS"):
         shutil.copytree(tmp_path, os.environ["SRGAN_SCREENSHOTS"], dirs_exist_ok=True, ignore=lambda *_: ["tmp"])
