@@ -8,6 +8,7 @@ import shutil
 import stat
 import sys
 import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -159,13 +160,17 @@ def check_place(path: str | Path) -> None:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     real = Path(os.path.realpath(path))
+    missing = [folder for folder in real.parents if not folder.exists()]
     real.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=real.parent):
-        pass
     try:
-        os.stat(path)  # the system's word on the length of a name
+        with tempfile.TemporaryFile(dir=real.parent):
+            os.stat(path)  # the system's word on the length of a name
     except FileNotFoundError:
         pass
+    finally:
+        with suppress(OSError):  # another program may have put something there
+            for folder in missing:  # who writes makes them again; who fails leaves none
+                folder.rmdir()
 
 
 def move(whole: Path, path: str | Path) -> None:

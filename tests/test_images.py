@@ -18,7 +18,7 @@ from skimage.color import rgb2ycbcr
 
 from srgan_lib import images, locks
 from srgan_lib.errors import CourseError, ImageError
-from srgan_lib.images import (atomic_write, crop_to_multiple, degrade, eight_bit, luma, mirror, open_picture, read_image, resize_bicubic, to_image,
+from srgan_lib.images import (atomic_write, check_place, crop_to_multiple, degrade, eight_bit, luma, mirror, open_picture, read_image, resize_bicubic, to_image,
                               to_tensor, write_image)
 
 # ---------------------------------------------------------------- MATLAB's imresize
@@ -432,3 +432,11 @@ def test_memory_that_runs_out_is_not_called_a_broken_image(monkeypatch):
     monkeypatch.setattr(images, "decode", short)
     with pytest.raises(ImageError, match="not enough memory to decode it"):
         open_picture(Image.new("RGB", (4, 4)))
+
+
+def test_a_place_is_checked_without_a_trace(tmp_path):
+    """What fails between the check and the writing leaves no empty folder; a folder that was there stays."""
+    (tmp_path / "old").mkdir()
+    for place in ("new/folder/a.png", "old/a.png"):
+        check_place(tmp_path / place)
+    assert os.listdir(tmp_path) == ["old"] and not os.listdir(tmp_path / "old")
