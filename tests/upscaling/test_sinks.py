@@ -67,14 +67,15 @@ def test_sound_is_copied_or_reencoded_and_said(tmp_path, generator, codec, optio
     assert loudness(tmp_path / f"b{suffix}") == pytest.approx(loudness(source), rel=0.2)
 
 
-def with_subtitles(path):
-    """A .mkv with one line of text between 0.2 and 0.7 s, and a font."""
-    plain, words = record(path.with_name("plain.mkv")), path.with_name("words.srt")
-    words.write_text("1\n00:00:00,200 --> 00:00:00,700\nGuten Tag\n")
+def with_subtitles(path, lines="1\n00:00:00,200 --> 00:00:00,700\nGuten Tag\n", kind=".srt", font=b"a font"):
+    """A .mkv with one line of text between 0.2 and 0.7 s, and a font if there is one."""
+    plain, words = record(path.with_name("plain.mkv")), path.with_name(f"words{kind}")
+    words.write_text(lines)
     with av.open(str(plain)) as film, av.open(str(words)) as text, av.open(str(path), "w") as out:
         copies = {(one.name, stream.index): out.add_stream_from_template(stream) for one in (film, text) for stream in one.streams}
         copies[text.name, 0].metadata["language"] = "ger"
-        out.add_attachment("font.ttf", "application/x-truetype-font", b"a font")
+        if font:
+            out.add_attachment("font.ttf", "application/x-truetype-font", font)
         out.start_encoding()
         for one in (text, film):
             for packet in one.demux():
@@ -343,17 +344,7 @@ LINES = {".srt": "1\n00:00:00,200 --> 00:00:00,700\n<i>Guten</i> Tag, Welt\n", "
 
 @pytest.mark.parametrize("kind", sorted(LINES))
 def test_subtitles_of_text_go_into_every_container(tmp_path, generator, kind, capsys):
-    plain = record(tmp_path / "plain.mkv")
-    (tmp_path / f"words{kind}").write_text(LINES[kind])
-    with av.open(str(plain)) as film, av.open(str(tmp_path / f"words{kind}")) as lines, av.open(str(tmp_path / "a.mkv"), "w") as out:
-        copies = {(one.name, stream.index): out.add_stream_from_template(stream) for one in (film, lines) for stream in one.streams}
-        copies[lines.name, 0].metadata["language"] = "ger"
-        out.start_encoding()
-        for one in (lines, film):
-            for packet in one.demux():
-                if packet.size:
-                    packet.stream = copies[one.name, packet.stream.index]
-                    out.mux(packet)
+    with_subtitles(tmp_path / "a.mkv", LINES[kind], kind, font=b"")
     for before, after in (("a.mkv", "b.mp4"), ("a.mkv", "c.mov"), ("b.mp4", "d.mkv")):
         capsys.readouterr()
         upscale_video(tmp_path / before, tmp_path / after, generator)
