@@ -129,16 +129,16 @@ def grid(error: torch.Tensor, period: int) -> torch.Tensor:
     return (phases - phases.mean(2, keepdim=True)).abs().mean()
 
 
-def jittered(hr: torch.Tensor, generator, most: int) -> tuple[torch.Tensor, Callable]:
-    """HR and the generator, both rolled down and right by the same random 0 to `most` pixels; with 0, both as they are.
+def jittered(hr: torch.Tensor, most: int, *generators: Callable) -> tuple:
+    """HR and generators, all rolled down and right by the same random 0 to `most` pixels; with 0, all as they are.
 
     VGG pools and D strides on grids of 2 to 16 pixels, and a patch always lies on the same place of them, as does the generator's
     pixel shuffle. Rolling takes these grids apart. What was seen of it: fewer second lines beside edges; `grid_weight` removes the checkerboard.
     """
     if not most:
-        return hr, generator
+        return hr, *generators
     shift = torch.randint(most + 1, (2,)).tolist()
-    return torch.roll(hr, shift, (2, 3)), lambda lr: torch.roll(generator(lr), shift, (2, 3))
+    return torch.roll(hr, shift, (2, 3)), *[lambda lr, one=one: torch.roll(one(lr), shift, (2, 3)) for one in generators]
 
 
 def content_loss(name: str, vgg_weights: str = "torchvision"):

@@ -47,6 +47,8 @@ class TrainConfig:
     vgg_weights: str = "auto"
     pixel_weight: float = 0.0        # stage 2: l1 of the pixels beside a VGG loss
     total_variation: float = 0.0
+    consistency_weight: float = 0.0  # of what SR - HR still holds when both are shrunk to LR's size, where nothing need be invented
+    artifact_weight: float = 0.0     # stage 2: of what is invented and changes from step to step (`artifacts` in terms.py)
     grid_weight: float = 0.0         # of what SR - HR repeats at the generator's scale: against a checkerboard
     adversarial: str = "bce"
     adversarial_weight: float = 1e-3

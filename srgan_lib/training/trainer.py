@@ -86,7 +86,10 @@ class Trainer:
         self.updates.begin(step)
         self.content.watching = self.updates.watching and config.stage == "srgan"
         lr, hr = (x.to(self.accelerator.device, memory_format=torch.channels_last, non_blocking=True) for x in (lr, hr))
-        hr, generator = jittered(hr, self.forwards["generator"], config.jitter)
+        hr, generator, steady = jittered(hr, config.jitter, self.forwards["generator"], self.average)
+        if config.artifact_weight:
+            with torch.no_grad():
+                self.content.steady = steady(lr)
         if config.stage == "srresnet":
             losses = srresnet_step(lr, hr, generator, self.content, self.updates)
         else:

@@ -8,6 +8,7 @@ import torch
 from samples import lively
 from srgan_lib.errors import ModelError
 from srgan_lib.models import Mixed, SRResNet, load_generator, usual_strength
+from srgan_lib.models.mixed import EDGE, GRAIN, edges, mix, share
 from srgan_lib.upscaling import enlarge, upscale
 from srgan_lib.upscaling.tiles import prepare
 
@@ -28,13 +29,48 @@ def test_strength_mixes_the_images(pair):
     with torch.no_grad():
         for strength in (0, 0.3, 1):
             mixed = load_generator(pair[1], strength=strength)
-            torch.testing.assert_close(mixed(lr), (1 - strength) * base(lr) + strength * gan(lr), rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(mixed(lr), mix(base(lr), gan(lr), strength), rtol=1e-5, atol=1e-6)
     assert isinstance(load_generator(pair[1]), SRResNet) and usual_strength(pair[1]) == 0.3 and usual_strength(pair[0]) == 1
+
+
+def step(levels: float, height: int = 40) -> torch.Tensor:
+    """A grey image of 40 columns with one vertical edge in the middle, `levels` of luma high."""
+    return (0.3 + (torch.arange(40) >= 20).float() * levels / 219).expand(1, 3, height, 40)
+
+
+def test_the_ends_are_the_images_themselves():
+    safe, sharp = torch.rand(2, 1, 3, 20, 24)
+    assert mix(safe, sharp, 0) is safe and mix(safe, sharp, 1) is sharp
+
+
+def test_the_energy_of_an_edge_is_the_mean_of_its_squared_slopes():
+    """By hand: a step of 40 levels has a slope of 20 in two columns, so 2 columns of 5 hold 400 where the window covers both."""
+    energy = edges(step(40))
+    assert energy.shape == (1, 1, 40, 40)
+    torch.testing.assert_close(energy[0, 0, :, 19], torch.full((40,), 160.0), rtol=1e-4, atol=1e-3)
+    assert float(energy[..., :17].abs().max()) < 1e-3 and float(energy[..., 23:].abs().max()) < 1e-3  # at the border too
+
+
+@pytest.mark.parametrize("strength", [0.2, 0.5, 0.8])
+def test_the_odds_of_the_gan_fall_with_the_edge(strength):
+    for levels in (0, 10, 40, 100):
+        energy = (levels / 2)**2 * 2 / 5
+        odds = strength / (1 - strength) * EDGE / (energy + GRAIN)
+        assert float(share(step(levels), strength)[0, 0, 20, 19]) == pytest.approx(odds / (1 + odds), rel=1e-3)
+    calm = torch.full((1, 3, 1, 1), 0.5)  # an image of one pixel has no edge
+    assert float(share(calm, strength)) == pytest.approx(1 / (1 + (1 / strength - 1) * GRAIN / EDGE)) and float(share(calm, strength)) > strength
+
+
+def test_more_strength_is_more_of_the_gan_everywhere():
+    safe = torch.rand(1, 3, 24, 24)
+    shares = torch.stack([share(safe, strength) for strength in (0.1, 0.4, 0.7, 0.95)])
+    assert bool((shares.diff(dim=0) > 0).all()) and float(shares.min()) > 0 and float(shares.max()) < 1
 
 
 def test_tiles_of_a_mix_are_exact(pair):
     mixed = prepare(load_generator(pair[1], strength=0.5))
     lr = torch.rand(1, 3, 70, 60)
+    assert mixed.radius == load_generator(pair[1]).radius + 1  # three pixels of HR more
     torch.testing.assert_close(enlarge(lr, mixed, tile=24), enlarge(lr, mixed, tile=200), rtol=0, atol=1e-5)
 
 

@@ -185,11 +185,11 @@ def test_ema_moves_by_one_minus_decay():
 
 def test_jitter_rolls_hr_and_sr_together_and_zero_changes_nothing():
     hr, double = torch.rand(2, 3, 16, 12), nn.Upsample(scale_factor=2)
-    assert jittered(hr, double, 0) == (hr, double)
+    assert jittered(hr, 0, double) == (hr, double)
     shifts = set()
     for seed in range(40):
         torch.manual_seed(seed)
-        rolled, generator = jittered(hr, double, 3)
+        rolled, generator = jittered(hr, 3, double)
         at = [(down, right) for down in range(4) for right in range(4) if torch.equal(torch.roll(rolled, (-down, -right), (2, 3)), hr)]
         shifts.update(at)
         assert len(at) == 1 and torch.equal(torch.roll(generator(hr), (-at[0][0], -at[0][1]), (2, 3)), double(hr))
