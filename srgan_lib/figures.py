@@ -26,7 +26,7 @@ METHODS = {  # name in a label -> its colour; a method that goes on from another
     "d(hr)": "#000000", "d(sr)": "#D55E00", "red": "#D55E00", "green": "#009E73", "blue": "#0072B2",
 }
 styled = plt.rc_context({"font.size": 12, "axes.titlesize": 13})  # read as a decorator
-NAMES = {"lr": "LR", "sr": "SR", "hr": "HR", "srresnet": "SRResNet", "srgan": "SRGAN", "esrgan_lite": "ESRGAN lite"}
+NAMES = {"lr": "LR", "sr": "SR", "hr": "HR", "srresnet": "SRResNet", "srgan": "SRGAN", "rrdb_lite": "RRDB lite"}
 
 
 def colours(labels: list[str]) -> list[str]:

@@ -6,8 +6,13 @@ on a phone of 390.
 """
 
 import json
+import sys
 from html import escape
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from srgan_lib.models import usual_strength
 
 DOCS = Path(__file__).parents[2] / "docs"
 STRENGTH = Path(__file__).parents[2] / "srgan_lib" / "weights" / "strength.json"
@@ -202,8 +207,9 @@ def strength() -> Drawing:
     """PSNR against NIQE on Set14, one dot for each strength of the shipped SRGAN: it reads the record of strength.py."""
     rows = [row for row in json.loads(STRENGTH.read_text())["rows"] if row["set"] == "set14"]
     d = Drawing("Strength: PSNR against NIQE",
-                "A curve falls from srresnet-x4, at the upper right, to srgan-x4, at the lower left: the more of the GAN's image is mixed in, the lower "
-                "the PSNR and the lower, so more natural, the NIQE. A separate dot stands for published SRGAN weights, above the curve.", 400)
+                "Two curves fall from srresnet-x4, at the upper right, to srgan-x4, at the lower left: the more of the GAN's image is mixed in, the lower "
+                "the PSNR and the lower, so more natural, the NIQE. The curve of what the library does, which mixes less at edges, lies below the one of an "
+                "even mix. A separate dot stands for published SRGAN weights, above both curves.", 400)
     place = lambda psnr, niqe: (round(70 + (psnr - 25.5) / 3 * 380, 1), round(40 + (6.75 - niqe) / 3.5 * 290, 1))
     for value in (26, 27, 28):
         d.tick(place(value, 6.75)[0], 330, 0, 8)
@@ -212,17 +218,22 @@ def strength() -> Drawing:
         d.tick(62, place(25.5, value)[1], 8, 0)
         d.text(54, place(25.5, value)[1] + 5, str(value), 13, "end")
     d.line([(70, 40), (70, 330), (450, 330)], "plain", arrow=False)
+    even = [place(row["even"]["psnr"], row["even"]["niqe"]) for row in rows]
+    d.line(even, "network", arrow=False, dashed=True)
+    d.text(even[4][0] + 12, even[4][1] - 8, "an even mix", 13, "start", kind="network")
     places = [place(row["psnr"], row["niqe"]) for row in rows]
     d.line(places, "sr", arrow=False)
     for row, (x, y) in zip(rows, places):
-        d.dot(x, y, "sr", 6 if row["strength"] == 0.8 else 4)
-        low = row["strength"] >= 0.6
-        d.text(x if low else x + 10, y + 21 if low else y + 5, f"{row['strength']:g}", 13, "middle" if low else "start", kind="sr")
+        usual = row["strength"] == usual_strength("srgan-x4")
+        d.dot(x, y, "sr", 6 if usual else 4)
+        if row["strength"] in (0, 0.2, 0.4, 0.6, 0.8, 1) or usual:
+            low = row["strength"] >= 0.6
+            d.text(x if low else x - 10, y + 21 if low else y + 5, f"{row['strength']:g}", 13, "middle" if low else "end", kind="sr")
     d.dot(*place(*PUBLISHED), "hr", 6)
     d.text(place(*PUBLISHED)[0], place(*PUBLISHED)[1] - 12, "published weights", 13, kind="hr")
     d.text(70, 24, "NIQE (lower = more natural)", 13, "start")
     d.text(450, 370, "PSNR on Set14 (higher = closer to the original)", 13, "end")
-    d.text(450, 391, "numbers: strength; 0 is srresnet-x4, 0.8 the default", 13, "end")
+    d.text(450, 391, f"numbers: strength; 0 is srresnet-x4, {usual_strength('srgan-x4'):g} the default", 13, "end")
     return d
 
 
