@@ -93,7 +93,7 @@ def two_mixtures(mixtures):
     if image_db < 12 < image_niqe:
         raise Wrong("each pair is (PSNR, NIQE), in this order")
     if near(image_db, weight_db, 0.1):
-        raise Wrong("both mixtures have the same PSNR: strength=0.5 mixes images, interpolate mixes weights")
+        raise Wrong("both mixtures have the same PSNR: torch.lerp mixes images, interpolate mixes weights")
     if weight_db > image_db:
         raise Wrong("the mixed weights have the higher PSNR: are the two in the wrong order?")
     if near(image_db, _bicubic(lambda a, b: psnr(eight_bit(a), eight_bit(b))) + 0.6, 0.35) and image_db < 29:

@@ -8,12 +8,13 @@ from torch import nn
 
 from ..images import luma
 
-WINDOW = 5                # HR pixels: the surroundings over which edges are measured
-EDGE, GRAIN = 60.0, 6.0   # squared levels of luma a pixel: see `share`; chosen on held-out photographs
+WINDOW, AROUND = 5, 15    # HR pixels: where the energy of edges is measured, and where their evenness is
+EDGE, GRAIN = 60.0, 6.0   # squared levels of luma a pixel: see `share`; chosen on held-out photographs, as is all that follows
+EVEN, FLOOR = 0.4, 2.0    # the evenness that texture has, and squared levels that are taken for noise
 
 
 class Mixed(nn.Module):
-    """psnr(lr) + share * (gan(lr) - psnr(lr)): between the image that is safe and the one that is sharp.
+    """Between the image that is safe, psnr(lr), and the one that is sharp, gan(lr): see `mix`.
 
     psnr, gan: generators of one scale. (N, 3, H, W) in [0, 1] -> (N, 3, scale H, scale W), not clamped; it costs what both cost.
     Mixing the images keeps colours. Mixing the weights of two networks does not (see `interpolate`).
@@ -22,7 +23,7 @@ class Mixed(nn.Module):
     def __init__(self, psnr: nn.Module, gan: nn.Module, strength: float):
         super().__init__()
         self.psnr, self.gan, self.strength = psnr, gan, strength
-        self.scale, self.radius = gan.scale, max(psnr.radius, gan.radius) + math.ceil((WINDOW // 2 + 1) / gan.scale)
+        self.scale, self.radius = gan.scale, max(psnr.radius, gan.radius) + math.ceil((AROUND // 2 + 1) / gan.scale)
 
     def forward(self, lr):
         return mix(self.psnr(lr), self.gan(lr), self.strength)
@@ -32,26 +33,38 @@ class Mixed(nn.Module):
 
 
 def mix(safe: torch.Tensor, sharp: torch.Tensor, strength: float) -> torch.Tensor:
-    """Two images of one scene, (N, 3, H, W) in [0, 1], mixed: strength 0 is `safe`, 1 is `sharp`, and between them edges stay safe."""
+    """Two images of one scene, (N, 3, H, W) in [0, 1], mixed: strength 0 is `safe`, 1 is `sharp` as it is.
+
+    Between them each pixel of luma has a share of its own, and colour stays that of `safe`: a GAN sees to colour last.
+    """
     if strength in (0, 1):
         return sharp if strength else safe
-    return torch.lerp(safe, sharp, share(safe, strength))
+    return safe + share(safe, strength) * (luma(sharp) - luma(safe)) / 219  # equal steps in R, G and B are a step of luma alone
 
 
 def share(safe: torch.Tensor, strength: float) -> torch.Tensor:
     """The share of the sharp image in each pixel, (N, 3, H, W) in [0, 1] -> (N, 1, H, W), for a strength between 0 and 1.
 
-    E, the energy of edges, is the mean of the squared slope of luma in the window around a pixel. The odds of the sharp image,
-    share / (1 - share), are strength / (1 - strength) times EDGE / (E + GRAIN). Where luma changes by some 7 levels a pixel the
-    share is the strength itself. In calm places it is larger: there invented grain costs few decibels and is what is missed.
-    At edges it is smaller: there the safe image is sharp already, and a false stroke is seen and costs most.
+    The odds, share / (1 - share), are strength / (1 - strength) times EDGE / (E + GRAIN) times min(1, F / EVEN)**2.
+    E is the energy of edges: the mean squared slope of luma in the window around a pixel. At edges the safe image is sharp
+    already, and a false stroke is seen and costs most. In calm places invented grain costs little and is what is missed.
+    F is how evenly slopes are spread around: their geometric mean over their mean. It is small beside a single edge on
+    an even ground, where GANs draw second lines and dots.
     """
-    return 1 / (1 + (1 / strength - 1) * (edges(safe) + GRAIN) / EDGE)
+    energy = squared_slopes(safe)
+    even = torch.exp(around((energy + FLOOR).log(), AROUND)) / (around(energy, AROUND) + FLOOR)
+    odds = strength / (1 - strength) * EDGE / (around(energy, WINDOW) + GRAIN) * (even / EVEN).clamp(max=1)**2
+    return odds / (1 + odds)
 
 
-def edges(image: torch.Tensor) -> torch.Tensor:
-    """The mean squared slope of luma around each pixel: (N, 3, H, W) in [0, 1] -> (N, 1, H, W), squared levels a pixel."""
+def squared_slopes(image: torch.Tensor) -> torch.Tensor:
+    """The squared slope of luma in each pixel: (N, 3, H, W) in [0, 1] -> (N, 1, H, W), squared levels a pixel."""
     levels = luma(image)
     across, down = F.pad(levels, (1, 1, 0, 0), mode="replicate"), F.pad(levels, (0, 0, 1, 1), mode="replicate")
-    energy = ((across[..., 2:] - across[..., :-2])**2 + (down[..., 2:, :] - down[..., :-2, :])**2) / 4
-    return F.avg_pool2d(energy, WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False)
+    return ((across[..., 2:] - across[..., :-2])**2 + (down[..., 2:, :] - down[..., :-2, :])**2) / 4
+
+
+def around(values: torch.Tensor, side: int) -> torch.Tensor:
+    """The mean over side x side pixels around each; at the border over those that are there."""
+    rows = F.avg_pool2d(values, (side, 1), stride=1, padding=(side // 2, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2), count_include_pad=False)

@@ -8,7 +8,8 @@ import torch
 from samples import lively
 from srgan_lib.errors import ModelError
 from srgan_lib.models import Mixed, SRResNet, load_generator, usual_strength
-from srgan_lib.models.mixed import EDGE, GRAIN, edges, mix, share
+from srgan_lib.images import luma
+from srgan_lib.models.mixed import AROUND, EDGE, EVEN, FLOOR, GRAIN, WINDOW, around, mix, share, squared_slopes
 from srgan_lib.upscaling import enlarge, upscale
 from srgan_lib.upscaling.tiles import prepare
 
@@ -45,20 +46,37 @@ def test_the_ends_are_the_images_themselves():
 
 def test_the_energy_of_an_edge_is_the_mean_of_its_squared_slopes():
     """By hand: a step of 40 levels has a slope of 20 in two columns, so 2 columns of 5 hold 400 where the window covers both."""
-    energy = edges(step(40))
+    energy = around(squared_slopes(step(40)), WINDOW)
     assert energy.shape == (1, 1, 40, 40)
     torch.testing.assert_close(energy[0, 0, :, 19], torch.full((40,), 160.0), rtol=1e-4, atol=1e-3)
     assert float(energy[..., :17].abs().max()) < 1e-3 and float(energy[..., 23:].abs().max()) < 1e-3  # at the border too
 
 
 @pytest.mark.parametrize("strength", [0.2, 0.5, 0.8])
-def test_the_odds_of_the_gan_fall_with_the_edge(strength):
+def test_the_odds_of_the_gan_fall_with_the_edge_and_with_its_loneliness(strength):
     for levels in (0, 10, 40, 100):
-        energy = (levels / 2)**2 * 2 / 5
-        odds = strength / (1 - strength) * EDGE / (energy + GRAIN)
+        slope = (levels / 2)**2
+        evenness = (slope + FLOOR)**(2 / AROUND) * FLOOR**(1 - 2 / AROUND) / (2 / AROUND * slope + FLOOR)  # two columns of 15 have a slope
+        odds = strength / (1 - strength) * EDGE / (2 / WINDOW * slope + GRAIN) * min(1, evenness / EVEN)**2
         assert float(share(step(levels), strength)[0, 0, 20, 19]) == pytest.approx(odds / (1 + odds), rel=1e-3)
     calm = torch.full((1, 3, 1, 1), 0.5)  # an image of one pixel has no edge
     assert float(share(calm, strength)) == pytest.approx(1 / (1 + (1 / strength - 1) * GRAIN / EDGE)) and float(share(calm, strength)) > strength
+
+
+def test_beside_a_single_line_the_gan_is_held_back_and_in_texture_it_is_not():
+    """Six pixels from the line the window of edges is empty, but the line is lonely; stripes of the same height fill the image evenly."""
+    line, stripes = step(100), (0.3 + torch.rand(1, 1, 40, 40, generator=torch.Generator().manual_seed(0)) * 0.05).expand(1, 3, 40, 40)
+    beside, far = (float(share(line, 0.9)[0, 0, 20, column]) for column in (14, 3))
+    assert beside < 0.3 < 0.98 < far
+    assert float(share(stripes, 0.9)[..., 10:30, 10:30].mean()) > 0.8
+
+
+def test_colour_is_that_of_the_safe_image_and_luma_is_mixed():
+    safe, sharp = 0.3 + 0.4 * torch.rand(2, 1, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+    mixed = mix(safe, sharp, 0.6)
+    torch.testing.assert_close(mixed[:, 0] - mixed[:, 1], safe[:, 0] - safe[:, 1])
+    torch.testing.assert_close(mixed[:, 2] - mixed[:, 1], safe[:, 2] - safe[:, 1])
+    torch.testing.assert_close(luma(mixed), torch.lerp(luma(safe), luma(sharp), share(safe, 0.6)), rtol=1e-4, atol=1e-2)
 
 
 def test_more_strength_is_more_of_the_gan_everywhere():
@@ -70,7 +88,7 @@ def test_more_strength_is_more_of_the_gan_everywhere():
 def test_tiles_of_a_mix_are_exact(pair):
     mixed = prepare(load_generator(pair[1], strength=0.5))
     lr = torch.rand(1, 3, 70, 60)
-    assert mixed.radius == load_generator(pair[1]).radius + 1  # three pixels of HR more
+    assert mixed.radius == load_generator(pair[1]).radius + 2  # eight pixels of HR more
     torch.testing.assert_close(enlarge(lr, mixed, tile=24), enlarge(lr, mixed, tile=200), rtol=0, atol=1e-5)
 
 

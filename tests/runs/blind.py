@@ -34,13 +34,19 @@ def write(folder: Path, photographs: Path, models: list[str], seed: int) -> None
     for path in sorted(photographs.glob("*.webp"))[-12:]:
         hr = crop_to_multiple(to_tensor(open_picture(path).rgb), 4)
         lr = degrade(hr, 4)
-        enlarged = [to_image(enlarge(lr, network)) for network in networks]
-        for top, left in places(to_image(hr), draw):
+        for place in places(to_image(hr), draw):
             order, number = draw.sample(range(2), 2), f"{len(key) + 1:02}"
-            crops = [enlarged[which][top:top + SIDE, left:left + SIDE] for which in order]
-            pair(crops).save(folder / f"{number}.png")
-            key[number] = {"A": models[order[0]], "B": models[order[1]], "photograph": path.name, "place": [top, left]}
+            pair([crop(lr, networks[which], *place) for which in order]).save(folder / f"{number}.png")
+            key[number] = {"A": models[order[0]], "B": models[order[1]], "photograph": path.name, "place": place}
     (folder / "key.json").write_text(json.dumps(key, indent=1))
+
+
+def crop(lr: torch.Tensor, network, top: int, left: int) -> np.ndarray:
+    """A crop of the enlarged image, computed from the part of LR that it depends on."""
+    scale, first = network.scale, [max(0, corner // network.scale - network.radius) for corner in (top, left)]
+    rows, columns = (slice(begin, (corner + SIDE) // scale + 1 + network.radius) for begin, corner in zip(first, (top, left)))
+    top, left = (corner - scale * begin for corner, begin in zip((top, left), first))
+    return to_image(enlarge(lr[..., rows, columns], network))[top:top + SIDE, left:left + SIDE]
 
 
 def places(hr: np.ndarray, draw: random.Random) -> list[tuple[int, int]]:
