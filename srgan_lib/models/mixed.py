@@ -10,7 +10,8 @@ from ..images import luma
 
 WINDOW, AROUND = 5, 15    # HR pixels: where the energy of edges is measured, and where their evenness is
 EDGE, GRAIN = 60.0, 6.0   # squared levels of luma a pixel: see `share`; chosen on held-out photographs, as is all that follows
-EVEN, FLOOR = 0.4, 2.0    # the evenness that texture has, and squared levels that are taken for noise
+EVEN, SEEN = 0.4, 1.0     # the evenness that texture has; the slope, in squared levels a pixel, below which nothing is seen
+FLOOR = 0.05              # squared levels a pixel that are no structure
 
 
 class Mixed(nn.Module):
@@ -45,15 +46,16 @@ def mix(safe: torch.Tensor, sharp: torch.Tensor, strength: float) -> torch.Tenso
 def share(safe: torch.Tensor, strength: float) -> torch.Tensor:
     """The share of the sharp image in each pixel, (N, 3, H, W) in [0, 1] -> (N, 1, H, W), for a strength between 0 and 1.
 
-    The odds, share / (1 - share), are strength / (1 - strength) times EDGE / (E + GRAIN) times min(1, F / EVEN)**2.
-    E is the energy of edges: the mean squared slope of luma in the window around a pixel. At edges the safe image is sharp
-    already, and a false stroke is seen and costs most. In calm places invented grain costs little and is what is missed.
-    F is how evenly slopes are spread around: their geometric mean over their mean. It is small beside a single edge on
-    an even ground, where GANs draw second lines and dots.
+    The odds, share / (1 - share), are strength / (1 - strength) times EDGE / (E + GRAIN) times min(1, G / A / EVEN)**2 times
+    min(1, G / SEEN)**4. E is the mean squared slope of luma in the small window around a pixel: at edges the safe image is sharp
+    already, and a false stroke is seen and costs most. A and G are the arithmetic and the geometric mean of the squared slopes
+    in the large window. G / A is small beside a single edge on an even ground, where GANs draw second lines and dots. G itself is
+    small where there is no texture, such as in a clear sky; there nothing shall be invented.
     """
     energy = squared_slopes(safe)
-    even = torch.exp(around((energy + FLOOR).log(), AROUND)) / (around(energy, AROUND) + FLOOR)
-    odds = strength / (1 - strength) * EDGE / (around(energy, WINDOW) + GRAIN) * (even / EVEN).clamp(max=1)**2
+    arithmetic, geometric = around(energy, AROUND) + FLOOR, torch.exp(around((energy + FLOOR).log(), AROUND))
+    odds = strength / (1 - strength) * EDGE / (around(energy, WINDOW) + GRAIN)
+    odds = odds * (geometric / arithmetic / EVEN).clamp(max=1)**2 * (geometric / SEEN).clamp(max=1)**4
     return odds / (1 + odds)
 
 
