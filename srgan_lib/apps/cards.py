@@ -128,7 +128,7 @@ def _card(release: Release, name: str, code: str) -> str:
              "Licence": "Code and weights: MIT. The images belong to their authors, under the licences named above, and are not redistributed here."}
     about = f"{training.get('about') or ABOUT[stage]} {architecture(release)}"
     if "strength" in training:
-        about += (f" `upscale` uses it at strength {training['strength']:g}: its image is mixed with {training['init']}'s, and edges get less of it "
+        about += (f" `upscale` uses it at strength {training['strength']:g}: its image is mixed with {training['init']}'s, most where there is texture "
                   "(`srgan_lib.models.share`); `--strength 1` takes its own alone.")
     usage = f'```python\nfrom srgan_lib.upscaling import upscale\nupscale("photo.jpg", "{name}").save("photo-x{release.generator.scale}.png")\n```'
     front = "---\nlicense: mit\nlibrary_name: srgan_lib\npipeline_tag: image-to-image\ntags: [super-resolution, srgan, image-to-image]\n---"

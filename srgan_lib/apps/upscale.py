@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=MODEL, help="shipped name, folder, Hub repo OWNER/NAME, ESRGAN .pth, or "
                         "PSNR,GAN,ALPHA to interpolate two (default srresnet-x4, which invents nothing; srgan-x4 is sharper and invents texture)")
     parser.add_argument("--engine", choices=ENGINES, help="runs an exported FILE, given as --model or as the first INPUT, instead of PyTorch")
-    parser.add_argument("--strength", help="of a GAN: 0 (safe) to 1 (as sharp as it gets); default: what it was released with, 0.9 for srgan-x4")
+    parser.add_argument("--strength", help="of a GAN: 0 (safe) to 1 (as sharp as it gets); default: what it was released with, 0.95 for srgan-x4")
     parser.add_argument("--scale", help="2, 3, 4 or 8 (default: the model's)")
     parser.add_argument("--tile", help="side of a tile in input pixels (default: what free memory allows)")
     parser.add_argument("--ensemble", action="store_true", help="mean over 8 flips and turns: a little better, 8 times slower")

@@ -51,7 +51,7 @@ def test_two_models_a_profile_several_images_and_a_space(browser, space, tmp_pat
     page.locator("#picture input[type=file]").set_input_files(str(tmp_path / "a.png"))
     page.locator("#status", has_text="64 x 48 pixels").wait_for()
     choose(page, "#model", "srgan-x4")
-    page.wait_for_function("document.querySelector('#strength input[type=number]').value == 0.9")  # the strength that it was released with
+    page.wait_for_function("document.querySelector('#strength input[type=number]').value == 0.95")  # the strength that it was released with
     page.locator("#strength input[type=number]").fill("1")
     page.locator("#left button").first.click()
     choose(page, "#other", "srresnet-x4")
