@@ -42,6 +42,7 @@ class TrainConfig:
     learning_rate: float = 1e-4
     schedule: str = "constant"       # "constant", "drop" (a tenth from half-way, the paper's stage 2), "cosine"
     warmup: int = 0                  # steps of linear rise
+    gradient_clip: float = 0.0       # a longer gradient of a network is shortened to this length; 0 = as it is (Pascanu et al. 2013)
     ema: float = 0.999               # decay of the averaged generator, which is what is validated and exported
     content: str = "mse"
     vgg_weights: str = "auto"

@@ -43,6 +43,9 @@ class Updates:
             self._average_gradients(self.parameters[name])
         if self.watching:
             self.norms[name] = self._norm(name)
+        if self.config.gradient_clip:
+            self.scaler.unscale_(self.optimizers[name])
+            torch.nn.utils.clip_grad_norm_(self.parameters[name], self.config.gradient_clip)
         self.scaler.step(self.optimizers[name])
         self.optimizers[name].zero_grad(set_to_none=True)
 
