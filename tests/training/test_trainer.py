@@ -425,3 +425,20 @@ def test_small_convolutions_are_not_shared_among_threads(bank, tmp_path, monkeyp
     finally:
         torch.set_num_threads(before)
     assert seen == [threads] * 8 and record["step"] == 8
+
+
+def test_a_clipped_gradient_has_the_length_that_was_asked_for_and_a_short_one_stays():
+    """Plain SGD in Adam's place: the weights move by the rate times the gradient, so the length of the move is that of the gradient."""
+    from accelerate import Accelerator
+
+    from srgan_lib.training.optimizers import Updates
+    moves = {}
+    for clip in (0.0, 0.5, 1e6):
+        layer = nn.Linear(4, 1, bias=False)
+        nn.init.zeros_(layer.weight)
+        updates = Updates({"generator": layer}, replace(SMALL, gradient_clip=clip, learning_rate=1.0, warmup=0, schedule="constant"), Accelerator(cpu=True))
+        updates.optimizers["generator"] = torch.optim.SGD(layer.parameters(), 1.0)
+        updates.begin(0)
+        updates("generator", layer(torch.full((1, 4), 3.0)).sum())  # a gradient of (3, 3, 3, 3): length 6
+        moves[clip] = float(torch.linalg.vector_norm(layer.weight.detach()))
+    assert moves == {0.0: pytest.approx(6.0), 0.5: pytest.approx(0.5, rel=1e-4), 1e6: pytest.approx(6.0)}
