@@ -37,7 +37,7 @@ def load_generator(name: str | Path, device: str | torch.device = "cpu", strengt
     Also a published ESRGAN file (.pth or .safetensors), one of any architecture that spandrel knows, or PSNR,GAN,ALPHA: two of these,
     interpolated; where they have batch norm, the mixed network's activations are put right on the embedded sample. Only tensors are read,
     strictly. strength: of a GAN, from 0 (the image of the generator that it started from) to 1 (its own image alone); between
-    them both run and their images are mixed. `usual_strength` tells which one a GAN was released with. Raises ModelError for
+    them both run and their images are mixed: see `share`. `usual_strength` tells which one a GAN was released with. Raises ModelError for
     an unknown name (with the nearest known one), an unreachable Hub, missing files, weights of another architecture, or
     weights that are NaN or infinite.
     """

@@ -1,4 +1,4 @@
-"""How strong should the GAN be? Its image and that of the generator it started from, mixed pixel by pixel, less of it at edges."""
+"""How strong should the GAN be? Its image and that of the generator it started from, mixed pixel by pixel, most of it in texture."""
 
 import math
 
