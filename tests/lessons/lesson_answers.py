@@ -174,8 +174,8 @@ RGB = {"nearest": 26.66, "bilinear": 27.37, "bicubic": 27.78, "srresnet": 28.85,
 LUMA = {"nearest": 28.44, "bilinear": 29.16, "bicubic": 29.58, "srresnet": 30.73, "srgan": 29.57}
 NOISE = [(0.005, 29.54, 17.12), (0.01, 29.44, 13.09), (0.02, 29.05, 8.33), (0.03, 28.49, 5.34), (0.05, 27.10, 3.32)]
 FOUR = {
-    "4.1": ([(RGB, True, 1.15), ({name: np.float64(value) for name, value in RGB.items()}, 1, torch.tensor(1.15))],
-            [((LUMA, True, 1.16), "luma"), ((RGB, False, 1.15), "same_order"), ((RGB, True, -1.15), "other sign"), (({**RGB, "bicubic": 27.43}, True, 1.15), "squared errors")]),
+    "4.1": ([(RGB, True, 1.15), (RGB, False, 1.15), ({name: np.float64(value) for name, value in RGB.items()}, 1, torch.tensor(1.15))],
+            [((LUMA, True, 1.16), "luma"), ((RGB, "yes", 1.15), "same_order"), ((RGB, True, -1.15), "other sign"), (({**RGB, "bicubic": 27.43}, True, 1.15), "squared errors")]),
     "4.2": ([(recoloured(by_interpolation), WHY), (recoloured(lambda d: 2 * resize_bicubic((d + 1) / 2, 4) - 1), WHY),
              (recoloured(lambda d: resize_bicubic(d, 4) - resize_bicubic(-d, 4)), WHY), (lambda sr, lr: recoloured(by_interpolation)(sr, lr).clamp(0, 1), WHY)],
             [((recoloured(lambda d: resize_bicubic(d, 4)), WHY), "negative"), ((lambda sr, lr: sr - by_interpolation(lr - degrade(sr, 4)), WHY), "sign"),
