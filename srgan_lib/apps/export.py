@@ -20,7 +20,8 @@ from torch import nn
 from ..errors import PublishError
 from ..images import atomic_write, check_place
 from ..locks import is_stream
-from ..models import Generator, ShuffleConv2d, fold_shuffle, load_generator
+from ..models import Generator, Mixed, ShuffleConv2d, fold_shuffle, load_generator, usual_strength
+from ..notes import note
 from ..upscaling import fold_batch_norm
 from .engines import PACKAGES
 from .exporters import FORMATS, comparison, worst, write
@@ -33,14 +34,15 @@ TOLERANCE = 1e-4
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="shipped name, folder or Hub repo OWNER/NAME")
     parser.add_argument("--to", choices=FORMATS, default="onnx", help="ncnn: a folder of .param and .bin, as Upscayl takes it (default onnx)")
+    parser.add_argument("--strength", help="of a GAN: 0 to 1, mixed as `upscale` does it; not for ncnn (default 1: its own image alone)")
     parser.add_argument("-o", "--output", help="file to write, a folder for ncnn (default: NAME with the format's ending)")
     parser.add_argument("--compare", action="store_true", help="write nothing: a table of all formats, their differences from PyTorch and seconds")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    generator = load_generator(arguments.model)
-    if not isinstance(generator, Generator):
-        raise PublishError(f"{arguments.model}: is somebody else's architecture; export takes the course's own generators")
+    generator = asked_for(arguments.model, arguments.strength)
+    if isinstance(generator, Mixed) and (arguments.to == "ncnn" or arguments.compare):
+        raise PublishError("--strength: ncnn's converter loses the slopes that the mix rests on; leave --strength out, or take --to onnx, openvino or torchscript")
     if arguments.compare:
         print(comparison(generator, plain(generator), lambda path: export_onnx(generator, path), SIZES))
         return 0
@@ -59,6 +61,16 @@ def run(arguments: argparse.Namespace) -> int:
     size = sum((target.parent / part.name).stat().st_size for part in parts)
     print(f"{target}{''.join(f' and {part.name}' for part in parts if part.name != target.name)} ({size / 1e6:.1f} MB){said}")
     return 0
+
+
+def asked_for(model: str, strength: str | None) -> Generator | Mixed:
+    """A generator of the course's own by name, a GAN alone or at a strength. Raises PublishError for other people's architectures."""
+    generator = load_generator(model, strength=1 if strength is None else strength)
+    if not isinstance(generator, Generator | Mixed):
+        raise PublishError(f"{model}: is somebody else's architecture; export takes the course's own generators")
+    if strength is None and usual_strength(model) < 1:
+        note(f"{model} is written at strength 1, its own image alone; upscale uses it at {usual_strength(model):g}, which --strength writes too")
+    return generator
 
 
 def target_of(model: str, kind: str, output: str | None, scale: int) -> Path:

@@ -1,6 +1,7 @@
 """ONNX: the same numbers as PyTorch's at sizes that the exporter never saw."""
 
 import builtins
+import json
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from torch import nn
 
 from srgan_lib.apps import export
 from srgan_lib.__main__ import main
-from srgan_lib.models import EncoderDecoder, SRResNet
+from srgan_lib.apps.engines import load_engine
+from srgan_lib.models import EncoderDecoder, SRResNet, load_generator
 
 
 @pytest.fixture
@@ -44,6 +46,42 @@ def test_the_command(tools, tmp_path, capsys):
     (tmp_path / "a file").write_text("")
     assert main(["export", str(tmp_path / "net"), "-o", str(tmp_path / "a file" / "net.onnx")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.fixture
+def gan(tmp_path):
+    """A saved GAN with a record of the generator that it started from, released at strength 0.7."""
+    for name in ("base", "gan"):
+        lively(SRResNet(blocks=1, channels=4)).save_pretrained(tmp_path / name)
+    (tmp_path / "gan" / "training.json").write_text(json.dumps({"init": str(tmp_path / "base"), "strength": 0.7}))
+    return tmp_path / "gan"
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torchscript", "openvino"])
+def test_a_mix_is_written_whole(kind, gan, tmp_path, capsys):
+    for name in {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}.get(kind, ()):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    target = tmp_path / f"mix{export.FORMATS[kind]}"
+    assert main(["export", str(gan), "--strength", "0.7", "--to", kind, "-o", str(target)]) == 0
+    assert "of PyTorch at 3 sizes" in capsys.readouterr().out
+    lr, mixed = torch.rand(1, 3, 30, 41), load_generator(gan, strength=0.7)
+    with torch.no_grad():
+        assert (load_engine(target, kind, 1)(lr) - mixed(lr)).abs().max() < export.TOLERANCE < (mixed(lr) - load_generator(gan)(lr)).abs().max()
+
+
+def test_without_a_strength_the_gan_alone_is_written_and_that_is_said(gan, tmp_path, capsys):
+    assert main(["export", str(gan), "--to", "torchscript", "-o", str(tmp_path / "net.pt")]) == 0
+    assert "is written at strength 1" in "".join(capsys.readouterr())
+    assert main(["export", str(gan.parent / "base"), "--to", "torchscript", "-o", str(tmp_path / "base.pt")]) == 0
+    assert "written at strength" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("options, words", [(["--strength", "0.5", "--to", "ncnn"], "loses the slopes"), (["--strength", "0.5", "--compare"], "loses the slopes"),
+                                            (["--strength", "2"], "want a number from 0"), (["--strength", "much"], "want a number from 0")], ids=str)
+def test_a_strength_that_cannot_be_written_is_one_sentence(options, words, gan, tmp_path, capsys):
+    assert main(["export", str(gan), *options, "-o", str(tmp_path / "new")]) == 2
+    said = capsys.readouterr().err
+    assert words in said and len(said.strip().splitlines()) == 1 and not (tmp_path / "new").exists()
 
 
 def test_a_file_that_differs_is_deleted(tools, tmp_path, monkeypatch, capsys):
