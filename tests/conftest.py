@@ -15,6 +15,12 @@ ROOT = Path(__file__).parent.parent
 torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """torch's random numbers are the same in a test whatever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def dev_data() -> Path:
     """The folder of development data; the tests that want it are skipped where it is absent."""

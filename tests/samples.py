@@ -26,14 +26,18 @@ def save_photographs(folder: Path, count: int = 3, height: int = 60, width: int 
 
 
 def lively(network: nn.Module) -> nn.Module:
-    """In eval mode, as after training: batch norms that fold into something, slopes that are not all alike."""
-    torch.manual_seed(1)
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean.normal_(0, 0.2)
-            layer.running_var.uniform_(0.5, 2)
-            nn.init.normal_(layer.weight, 1, 0.2)
-            nn.init.normal_(layer.bias, 0, 0.2)
-        if isinstance(layer, nn.PReLU):
-            nn.init.uniform_(layer.weight, 0.1, 0.4)
+    """In eval mode, as after training: batch norms that fold into something, slopes that are not all alike.
+
+    torch's random numbers go on afterwards as if nothing had been drawn, so the next network of a test has weights of its own.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.running_mean.normal_(0, 0.2)
+                layer.running_var.uniform_(0.5, 2)
+                nn.init.normal_(layer.weight, 1, 0.2)
+                nn.init.normal_(layer.bias, 0, 0.2)
+            if isinstance(layer, nn.PReLU):
+                nn.init.uniform_(layer.weight, 0.1, 0.4)
     return network.eval()
