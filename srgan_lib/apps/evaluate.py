@@ -71,7 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(also.protocol())
     if arguments.json:
         write_json(Path(arguments.json), record)
-    return 0
+    wrong = sum("error" in row for row in record["images"])
+    if wrong:  # what could be scored is kept, and a script hears that the mean is not of all
+        print(f"evaluate: {wrong} of {len(record['images'])} images could not be scored; the means are of the others", file=sys.stderr)
+    return 2 if wrong else 0
 
 
 def everything(sets: str | None, device: str | None) -> list[dict]:

@@ -36,8 +36,9 @@ def test_a_broken_and_a_tiny_image_are_rows_and_the_others_count(folder, tmp_pat
     alone = strict(tmp_path / "a.json")
     Image.fromarray(photograph(16, 16)).save(folder / "icon.png")
     (folder / "half.jpg").write_bytes((folder / "00.png").read_bytes()[:500])
-    assert main(command) == 0
-    record, said = strict(tmp_path / "a.json"), capsys.readouterr().out
+    assert main(command) == 2
+    record, (said, complaint) = strict(tmp_path / "a.json"), capsys.readouterr()
+    assert "2 of 5 images could not be scored" in complaint
     assert record["mean"] == alone["mean"] and record["bicubic"] == alone["bicubic"]
     errors = {row["name"]: row["error"] for row in record["images"] if "error" in row}
     assert errors.keys() == {"icon.png", "half.jpg"} and "16 x 16 pixels are too few" in errors["icon.png"] and "left out" in said
@@ -71,7 +72,7 @@ def test_results_of_another_size_are_a_row_and_missing_ones_a_sentence(folder, t
     for number, path in enumerate(sorted(folder.iterdir())):
         image = Image.open(path)
         (image if number else image.resize((10, 10))).save(tmp_path / "mine" / path.name)
-    assert main(["evaluate", "--sr", str(tmp_path / "mine"), "--hr", str(folder), "--json", str(tmp_path / "a.json")]) == 0
+    assert main(["evaluate", "--sr", str(tmp_path / "mine"), "--hr", str(folder), "--json", str(tmp_path / "a.json")]) == 2
     assert "the image given for it has 10 x 10 pixels" in strict(tmp_path / "a.json")["images"][0]["error"]
     (tmp_path / "mine" / "01.png").unlink()
     assert "for 01.png" in refused(capsys, "evaluate", "--sr", tmp_path / "mine", "--hr", folder)
