@@ -176,19 +176,24 @@ def losses(config: TrainConfig) -> str:
     """What the generator was trained to make small."""
     content = f"{config.content} of the pixels" if config.content in ("mse", "l1") else f"{config.content} features of VGG19"
     content += " with random weights" if config.vgg_weights == "random" and config.content.startswith("vgg") else ""
-    terms = [f"{config.pixel_weight:g} x l1 of the pixels"] * bool(config.pixel_weight)
-    terms += [f"{config.grid_weight:g} x what repeats in SR - HR every {config.scale} pixels"] * bool(config.grid_weight)
-    terms += [f"{config.adversarial_weight:g} x {config.adversarial}"] * (config.stage == "srgan")
+    weighed = {"pixel_weight": "l1 of the pixels", "consistency_weight": "l1 at the size of LR", "artifact_weight": "what is wrong and wavers",
+               "grid_weight": f"what repeats in SR - HR every {config.scale} pixels"}
+    weighed |= {"adversarial_weight": config.adversarial} if config.stage == "srgan" else {}
+    terms = [f"{getattr(config, field):g} x {what}" for field, what in weighed.items() if getattr(config, field)]
     return "Loss: " + ", ".join([content, *terms])
 
 
 def recipes(config: TrainConfig, runs: list[dict]) -> str:
-    """The command that trains with the same settings; of several runs, each a change of the config, one behind the other."""
-    commands, folder = [], ""
+    """The command that trains with the same settings; of several runs, each a change of the config, one behind the other.
+
+    Each starts from the generator of the run before, or of the run whose number it names as `after`.
+    """
+    commands = []
     for number, changes in enumerate(runs, 1):
-        init = f"{folder}/generator" if folder else config.init
-        folder = f"runs/{config.stage}-{number}"
-        commands.append(recipe(replace(config, **changes, init=init), folder))
+        before = changes.get("after", number - 1)
+        fields = changes | {"init": f"runs/{config.stage}-{before}/generator" if before else config.init}
+        fields.pop("after", None)
+        commands.append(recipe(replace(config, **fields), f"runs/{config.stage}-{number}"))
     return " && \\\n".join(commands) or recipe(config)
 
 

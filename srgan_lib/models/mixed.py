@@ -8,10 +8,12 @@ from torch import nn
 
 from ..images import luma
 
-WINDOW, AROUND = 5, 15    # HR pixels: where the energy of edges is measured, and where their evenness is
-EDGE, GRAIN = 60.0, 6.0   # squared levels of luma a pixel: see `share`; chosen on held-out photographs, as is all that follows
-EVEN, SEEN = 0.4, 1.0     # the evenness that texture has; the slope, in squared levels a pixel, below which nothing is seen
-FLOOR = 0.05              # squared levels a pixel that are no structure
+COARSE = 0.42              # LR pixels: the Gaussian that parts what LR already tells from what may be invented
+WINDOW, AROUND = 5, 15     # HR pixels: where the energy of edges is measured, and where the kind of ground is
+EDGE, GRAIN = 110.0, 6.0   # squared levels of luma a pixel: see `share`; srgan_lib/weights/README.md tells how all of these were chosen
+EVEN, SEEN = 0.3, 2.5      # the evenness that texture has; the slope, in squared levels a pixel, that texture has at least
+MANY_WAYS = 0.4            # 1 - coherence of slopes that do not all point one way
+FLOOR = 0.05               # squared levels a pixel that are no structure
 
 
 class Mixed(nn.Module):
@@ -24,46 +26,69 @@ class Mixed(nn.Module):
     def __init__(self, psnr: nn.Module, gan: nn.Module, strength: float):
         super().__init__()
         self.psnr, self.gan, self.strength = psnr, gan, strength
-        self.scale, self.radius = gan.scale, max(psnr.radius, gan.radius) + math.ceil((AROUND // 2 + 1) / gan.scale)
+        self.scale, reach = gan.scale, max(AROUND // 2 + 1, len(bell(COARSE * gan.scale)) // 2)
+        self.radius = max(psnr.radius, gan.radius) + math.ceil(reach / gan.scale)
 
     def forward(self, lr):
-        return mix(self.psnr(lr), self.gan(lr), self.strength)
+        return mix(self.psnr(lr), self.gan(lr), self.strength, self.scale)
 
     def extra_repr(self) -> str:
         return f"strength={self.strength:g}"  # what tells two mixes of the same networks apart
 
 
-def mix(safe: torch.Tensor, sharp: torch.Tensor, strength: float) -> torch.Tensor:
+def mix(safe: torch.Tensor, sharp: torch.Tensor, strength: float, scale: int = 4) -> torch.Tensor:
     """Two images of one scene, (N, 3, H, W) in [0, 1], mixed: strength 0 is `safe`, 1 is `sharp` as it is.
 
-    Between them each pixel of luma has a share of its own, and colour stays that of `safe`: a GAN sees to colour last.
+    Between them each pixel has a share of its own of what the sharp image adds in fine luma. Colour and coarse luma stay those
+    of `safe`: LR tells them already, a GAN sees to them last, and what it changes there only costs PSNR.
     """
     if strength in (0, 1):
         return sharp if strength else safe
-    return safe + share(safe, strength) * (luma(sharp) - luma(safe)) / 219  # equal steps in R, G and B are a step of luma alone
+    return safe + share(safe, strength) * fine(luma(sharp) - luma(safe), scale) / 219  # equal steps in R, G and B are a step of luma alone
+
+
+def fine(values: torch.Tensor, scale: int) -> torch.Tensor:
+    """Less their blur by a Gaussian of COARSE LR pixels: (N, 1, H, W) -> (N, 1, H, W). Half is left at 0.45 / scale cycles a pixel."""
+    weights, (height, width), coarse = bell(COARSE * scale), values.shape[-2:], values
+    reach = len(weights) // 2
+    padded = F.pad(coarse, (reach, reach, 0, 0), mode="replicate")
+    coarse = sum(weight * padded[..., k:k + width] for k, weight in enumerate(weights))  # sums, since autocast would halve a convolution
+    padded = F.pad(coarse, (0, 0, reach, reach), mode="replicate")
+    return values - sum(weight * padded[..., k:k + height, :] for k, weight in enumerate(weights))
+
+
+def bell(sigma: float) -> list[float]:
+    """The weights of a Gaussian at whole pixels, out to three sigma; their sum is 1."""
+    reach = math.ceil(3 * sigma)
+    weights = [math.exp(-(k / sigma)**2 / 2) for k in range(-reach, reach + 1)]
+    return [weight / sum(weights) for weight in weights]
 
 
 def share(safe: torch.Tensor, strength: float) -> torch.Tensor:
     """The share of the sharp image in each pixel, (N, 3, H, W) in [0, 1] -> (N, 1, H, W), for a strength between 0 and 1.
 
-    The odds, share / (1 - share), are strength / (1 - strength) times EDGE / (E + GRAIN) times min(1, G / A / EVEN)**2 times
-    min(1, G / SEEN)**4. E is the mean squared slope of luma in the small window around a pixel: at edges the safe image is sharp
-    already, and a false stroke is seen and costs most. A and G are the arithmetic and the geometric mean of the squared slopes
-    in the large window. G / A is small beside a single edge on an even ground, where GANs draw second lines and dots. G itself is
-    small where there is no texture, such as in a clear sky; there nothing shall be invented.
+    The odds, share / (1 - share), are (strength / (1 - strength))**2 times EDGE / (E + GRAIN), E being the mean squared slope of
+    luma in the small window around a pixel: at edges the safe image is sharp already, and a false stroke is seen and costs most.
+    Three factors, each at most 1, hold the GAN back where the large window shows no texture. A and G are the arithmetic and the
+    geometric mean of the squared slopes there. (G / A / EVEN)**2 is small beside a single edge on an even ground, where GANs draw
+    second lines and dots. (G / SEEN)**4 is small where there is hardly anything, such as in a clear sky. ((1 - coherence) /
+    MANY_WAYS)**2 is small where all slopes point one way, as beside wires (Weickert 1999: coherence of the structure tensor).
     """
-    energy = squared_slopes(safe)
-    arithmetic, geometric = around(energy, AROUND) + FLOOR, torch.exp(around((energy + FLOOR).log(), AROUND))
-    odds = strength / (1 - strength) * EDGE / (around(energy, WINDOW) + GRAIN)
-    odds = odds * (geometric / arithmetic / EVEN).clamp(max=1)**2 * (geometric / SEEN).clamp(max=1)**4
+    across, down = slopes(safe)
+    energy = across**2 + down**2
+    xx, xy, yy = around(across**2, AROUND), around(across * down, AROUND), around(down**2, AROUND)
+    arithmetic, geometric = xx + yy + FLOOR, torch.exp(around((energy + FLOOR).log(), AROUND))
+    ways = 1 - ((xx - yy)**2 + 4 * xy**2).sqrt() / arithmetic
+    odds = (strength / (1 - strength))**2 * EDGE / (around(energy, WINDOW) + GRAIN)
+    odds = odds * (geometric / arithmetic / EVEN).clamp(max=1)**2 * (geometric / SEEN).clamp(max=1)**4 * (ways / MANY_WAYS).clamp(max=1)**2
     return odds / (1 + odds)
 
 
-def squared_slopes(image: torch.Tensor) -> torch.Tensor:
-    """The squared slope of luma in each pixel: (N, 3, H, W) in [0, 1] -> (N, 1, H, W), squared levels a pixel."""
+def slopes(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The slopes of luma in each pixel along x and along y: (N, 3, H, W) in [0, 1] -> twice (N, 1, H, W), levels a pixel."""
     levels = luma(image)
     across, down = F.pad(levels, (1, 1, 0, 0), mode="replicate"), F.pad(levels, (0, 0, 1, 1), mode="replicate")
-    return ((across[..., 2:] - across[..., :-2])**2 + (down[..., 2:, :] - down[..., :-2, :])**2) / 4
+    return (across[..., 2:] - across[..., :-2]) / 2, (down[..., 2:, :] - down[..., :-2, :]) / 2
 
 
 def around(values: torch.Tensor, side: int) -> torch.Tensor:

@@ -174,6 +174,8 @@ def test_several_runs_become_commands_that_follow_one_another():
     assert "--run runs/srresnet-1 " in first and "--set steps=4" in first and "--init" not in first
     assert "--run runs/srresnet-2 " in second and "--init runs/srresnet-1/generator" in second and "--set frozen_batch_norm=True" in second
     assert recipes(COLAB.srresnet, []) == recipe(COLAB.srresnet)
+    branches = recipes(replace(COLAB.srresnet, steps=9), [{"steps": 4}, {}, {"after": 1}])
+    assert branches.count("--init runs/srresnet-1/generator") == 2 and "srresnet-2/generator" not in branches
 
 
 def test_public_names(tmp_path):

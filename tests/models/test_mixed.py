@@ -1,6 +1,7 @@
 """Strength: the images of a GAN and of its start, mixed; and where the start is known from."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from samples import lively
 from srgan_lib.errors import ModelError
 from srgan_lib.models import Mixed, SRResNet, load_generator, usual_strength
 from srgan_lib.images import luma
-from srgan_lib.models.mixed import AROUND, EDGE, EVEN, FLOOR, GRAIN, SEEN, WINDOW, around, mix, share, squared_slopes
+from srgan_lib.models.mixed import AROUND, COARSE, EDGE, EVEN, FLOOR, GRAIN, MANY_WAYS, SEEN, WINDOW, around, bell, fine, mix, share, slopes
 from srgan_lib.upscaling import enlarge, upscale
 from srgan_lib.upscaling.tiles import prepare
 
@@ -46,7 +47,7 @@ def test_the_ends_are_the_images_themselves():
 
 def test_the_energy_of_an_edge_is_the_mean_of_its_squared_slopes():
     """By hand: a step of 40 levels has a slope of 20 in two columns, so 2 columns of 5 hold 400 where the window covers both."""
-    energy = around(squared_slopes(step(40)), WINDOW)
+    energy = around(sum(slope**2 for slope in slopes(step(40))), WINDOW)
     assert energy.shape == (1, 1, 40, 40)
     torch.testing.assert_close(energy[0, 0, :, 19], torch.full((40,), 160.0), rtol=1e-4, atol=1e-3)
     assert float(energy[..., :17].abs().max()) < 1e-3 and float(energy[..., 23:].abs().max()) < 1e-3  # at the border too
@@ -57,7 +58,9 @@ def test_the_odds_of_the_gan_fall_with_the_edge_and_with_its_loneliness(strength
     for levels in (0, 10, 40, 100):
         slope, part = (levels / 2)**2, 2 / AROUND  # two columns of the window have a slope
         geometric, arithmetic = (slope + FLOOR)**part * FLOOR**(1 - part), part * slope + FLOOR
-        odds = strength / (1 - strength) * EDGE / (2 / WINDOW * slope + GRAIN) * min(1, geometric / arithmetic / EVEN)**2 * min(1, geometric / SEEN)**4
+        coherence = part * slope / arithmetic  # all slopes point along x
+        odds = (strength / (1 - strength))**2 * EDGE / (2 / WINDOW * slope + GRAIN) * min(1, geometric / arithmetic / EVEN)**2
+        odds *= min(1, geometric / SEEN)**4 * min(1, (1 - coherence) / MANY_WAYS)**2
         assert float(share(step(levels), strength)[0, 0, 20, 19]) == pytest.approx(odds / (1 + odds), rel=1e-3)
 
 
@@ -65,7 +68,7 @@ def test_the_gan_is_for_texture():
     """Noise of three levels is texture. In a flat image and beside a single edge hardly anything is taken; an image of one pixel is flat."""
     texture = (0.3 + torch.rand(1, 1, 40, 40, generator=torch.Generator().manual_seed(0)) * 0.05).expand(1, 3, 40, 40)
     assert float(share(texture, 0.9)[..., 10:30, 10:30].mean()) > 0.8
-    assert float(share(step(100), 0.9).max()) < 0.01 and float(share(torch.full((1, 3, 1, 1), 0.5), 0.9)) < 0.01
+    assert float(share(step(100), 0.9).max()) < 0.02 and float(share(torch.full((1, 3, 1, 1), 0.5), 0.9)) < 0.02
 
 
 def test_colour_is_that_of_the_safe_image_and_luma_is_mixed():
@@ -73,7 +76,19 @@ def test_colour_is_that_of_the_safe_image_and_luma_is_mixed():
     mixed = mix(safe, sharp, 0.6)
     torch.testing.assert_close(mixed[:, 0] - mixed[:, 1], safe[:, 0] - safe[:, 1])
     torch.testing.assert_close(mixed[:, 2] - mixed[:, 1], safe[:, 2] - safe[:, 1])
-    torch.testing.assert_close(luma(mixed), torch.lerp(luma(safe), luma(sharp), share(safe, 0.6)), rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(luma(mixed), luma(safe) + share(safe, 0.6) * fine(luma(sharp) - luma(safe), 4), rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_the_coarse_stays_and_the_fine_passes(scale):
+    """A wave along x keeps 1 - exp(-2 (pi sigma f)^2) of its height: nothing of a tint, half at 0.45 / scale, nearly all of the finest."""
+    x, sigma = torch.arange(20 * scale, dtype=torch.float64), COARSE * scale
+    inner = slice(4 * scale, 16 * scale)
+    for frequency in (0, 0.1 / scale, 0.45 / scale, 0.5):
+        wave = torch.cos(2 * math.pi * frequency * x).expand(1, 1, 5, -1)
+        kept = fine(wave, scale)[0, 0, 2, inner] @ wave[0, 0, 2, inner] / (wave[0, 0, 2, inner] @ wave[0, 0, 2, inner])
+        assert float(kept) == pytest.approx(1 - math.exp(-2 * (math.pi * sigma * frequency)**2), abs=0.06)
+    assert sum(bell(sigma)) == pytest.approx(1) and fine(torch.ones(1, 1, 1, 1), scale).abs().max() < 1e-6
 
 
 def test_more_strength_is_more_of_the_gan_everywhere():

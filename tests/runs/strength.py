@@ -26,7 +26,7 @@ from srgan_lib.models import WEIGHTS, load_generator, mix
 from srgan_lib.training.validation import centre
 from srgan_lib.upscaling import enlarge
 
-STRENGTHS = (0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1)
+STRENGTHS = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 1)
 RINGS = tuple(k * 0.06 for k in range(2, 9))  # 0.12 to 0.48 cycles a pixel
 PSNR, GAN = "srresnet-x4", "srgan-x4"
 
