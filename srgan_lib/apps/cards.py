@@ -6,7 +6,7 @@ written them, the texts that no run can know: `about`, `note`, `chosen` (how the
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from statistics import pstdev
 from typing import NamedTuple
@@ -17,7 +17,8 @@ from ..data import DATASETS
 from ..errors import PublishError
 from ..images import atomic_write
 from ..models import WEIGHTS, Generator, load_generator, shipped
-from ..training import COLAB, PAPER, TrainConfig, read_log
+from ..training import PAPER, TrainConfig, read_log
+from .recipes import losses, recipes
 from .tables import RESULTS, TEST_SETS, checked, is_number, table
 
 ABOUT = {"srresnet": "Stage 1 of SRGAN: trained on the content loss alone. It wins on PSNR and looks soft.",
@@ -31,7 +32,6 @@ CAMERA = ("It was trained on pictures that were blurred, shrunk, made noisy and 
           "a generator trained on clean ones keeps. ")
 UNKNOWN_DATA = "Which pictures it was trained on has not been recorded."
 PATHS = ("init", "vgg_weights", "discriminator_init")  # fields that may hold a path on somebody's machine
-NO_DIFFERENCE = {"stage", "init", "log_every", "valid_every", "checkpoint_every"}  # fields that a recipe need not repeat
 
 
 class Release(NamedTuple):
@@ -53,8 +53,8 @@ class Release(NamedTuple):
 
     @property
     def held_out(self) -> float | None:
-        """The last PSNR on held-out pictures, dB; None where the log has none."""
-        return next((record["psnr"] for record in reversed(self.log) if "psnr" in record), None)
+        """PSNR on held-out pictures, dB: what the record says of weights that no run ended with, else the log's last; None without."""
+        return self.training.get("held_out") or next((record["psnr"] for record in reversed(self.log) if "psnr" in record), None)
 
 
 def gather(folder: str | Path, data: str | None = None) -> Release:
@@ -128,8 +128,8 @@ def _card(release: Release, name: str, code: str) -> str:
              "Licence": "Code and weights: MIT. The images belong to their authors, under the licences named above, and are not redistributed here."}
     about = f"{training.get('about') or ABOUT[stage]} {architecture(release)}"
     if "strength" in training:
-        about += (f" `upscale` uses it at strength {training['strength']:g}: its image is mixed with {training['init']}'s, most where there is texture "
-                  "(`srgan_lib.models.share`); `--strength 1` takes its own alone.")
+        about += (f" `upscale` uses it at strength {training['strength']:g}: fine detail of its luma is added to {training['init']}'s image, most of it "
+                  "where there is texture (`srgan_lib.models.mix`); `--strength 1` takes its own alone.")
     usage = f'```python\nfrom srgan_lib.upscaling import upscale\nupscale("photo.jpg", "{name}").save("photo-x{release.generator.scale}.png")\n```'
     front = "---\nlicense: mit\nlibrary_name: srgan_lib\npipeline_tag: image-to-image\ntags: [super-resolution, srgan, image-to-image]\n---"
     parts = [f"{front}\n# {name.split('/')[-1]}", about, usage] + [f"`srgan_lib` is at {code}"] * bool(code)
@@ -170,38 +170,6 @@ def budget(training: dict) -> tuple[str, int]:
     runs = training.get("runs") or [{}]
     sizes = [(run.get("steps", training["steps"]), run.get("batch", training["batch"])) for run in runs]
     return " and ".join(map(str, sorted({batch for _, batch in sizes}))), sum(steps * batch for steps, batch in sizes)
-
-
-def losses(config: TrainConfig) -> str:
-    """What the generator was trained to make small."""
-    content = f"{config.content} of the pixels" if config.content in ("mse", "l1") else f"{config.content} features of VGG19"
-    content += " with random weights" if config.vgg_weights == "random" and config.content.startswith("vgg") else ""
-    weighed = {"pixel_weight": "l1 of the pixels", "consistency_weight": "l1 at the size of LR", "artifact_weight": "what is wrong and wavers",
-               "grid_weight": f"what repeats in SR - HR every {config.scale} pixels"}
-    weighed |= {"adversarial_weight": config.adversarial} if config.stage == "srgan" else {}
-    terms = [f"{getattr(config, field):g} x {what}" for field, what in weighed.items() if getattr(config, field)]
-    return "Loss: " + ", ".join([content, *terms])
-
-
-def recipes(config: TrainConfig, runs: list[dict]) -> str:
-    """The command that trains with the same settings; of several runs, each a change of the config, one behind the other.
-
-    Each starts from the generator of the run before, or of the run whose number it names as `after`.
-    """
-    commands = []
-    for number, changes in enumerate(runs, 1):
-        before = changes.get("after", number - 1)
-        fields = changes | {"init": f"runs/{config.stage}-{before}/generator" if before else config.init}
-        fields.pop("after", None)
-        commands.append(recipe(replace(config, **fields), f"runs/{config.stage}-{number}"))
-    return " && \\\n".join(commands) or recipe(config)
-
-
-def recipe(config: TrainConfig, folder: str = "") -> str:
-    profile = asdict(getattr(COLAB, config.stage))
-    changed = [f"--set {key}={value}" for key, value in asdict(config).items() if key not in NO_DIFFERENCE and value != profile[key]]
-    words = [f"python -m srgan_lib train --data DATA --run {folder or f'runs/{config.stage}'} --stage {config.stage} --profile colab"]
-    return " \\\n    ".join([*words, *[f"--init {config.init}"] * bool(config.init), *(" ".join(changed[at:at + 4]) for at in range(0, len(changed), 4))])
 
 
 def measured(release: Release, name: str) -> str:

@@ -29,8 +29,8 @@ def shrinks_back(back, closest):
         raise Wrong("lr was compared with itself")
     if srresnet <= max(bicubic, srgan):
         raise Wrong("SRResNet should be the closest; are the names in the right order?")
-    # measured: bicubic 35.4 to 43.3, SRResNet 47.5 to 52.9, SRGAN at strength 0.95 or 1 38.1 to 44.1 dB
-    for value, (low, high), name in zip(values, ((32, 48), (43, 60), (34, 50)), ("bicubic", "srresnet", "srgan")):
+    # measured on the sample's images: bicubic 33.0 to 49.1, SRResNet 46.5 to 58.3, SRGAN 38.8 to 57.1 at strength 0.95 and 30.8 to 47.3 dB alone
+    for value, (low, high), name in zip(values, ((30, 53), (43, 62), (28, 61)), ("bicubic", "srresnet", "srgan")):
         within(value, low, high, name, " dB")
     if choice(closest, ("bicubic", "srresnet", "srgan"), "closest") != "srresnet":
         raise Wrong(f"closest: your own numbers say SRResNet, with {srresnet:.1f} dB; a higher PSNR is closer")

@@ -17,13 +17,11 @@ def pixels_hold(shift):
         raise Wrong("shift: want grey levels of 255; these are values of [0, 1]")
     if without == held:
         raise Wrong("shift: both are equal: the second run found the folder of the first, or pixel_weight is the same")
-    if held > without:
-        raise Wrong("shift: with the pixels' loss the colours move further; are the two in the wrong order, or the seeds different?")
-    # Measured on three photos, adversarial_weight 1, seeds 0 and 1. From srresnet-x4, 20 steps at 4e-4: 23 -> 17 and 19 -> 15 grey levels (9 with
-    # pixel_weight 1); the tiny network from bicubic, 60 steps at 1e-3: 101 -> 76 and 90 -> 81. A ratio of 0.7 to 0.9; other rates may give other ones.
+    # Measured with the tiny network from bicubic, 60 steps at 1e-3, adversarial_weight 1, seeds 0, 1, 2. float32: 83 -> 74, 65 -> 78, 89 -> 89 grey
+    # levels; bfloat16: 85 -> 99, 48 -> 47, 83 -> 19. From srresnet-x4, 20 steps at 4e-4: 23 -> 17 and 19 -> 15. So one run cannot tell the direction.
     within(without, 2, 200, "shift without", " grey levels")
-    within(held / without, 0.2, 0.99, "shift with over shift without")
-    return [f"the shift falls from {without:.0f} to {held:.0f} grey levels"]
+    within(held / without, 0.1, 3, "shift with over shift without")
+    return [f"the shift goes from {without:.0f} to {held:.0f} grey levels", "another seed may go the other way; no run comes near the one or two grey levels of a trained generator"]
 
 
 @test("5.2")

@@ -9,7 +9,8 @@ from samples import photograph
 
 from srgan_lib.apps import evaluate as evaluation, publish
 from srgan_lib.__main__ import main
-from srgan_lib.apps.cards import card, figures, gather, public_name, recipe, recipes
+from srgan_lib.apps.cards import card, figures, gather, public_name
+from srgan_lib.apps.recipes import recipe, recipes
 from srgan_lib.training import COLAB, TINY, TrainConfig
 from srgan_lib.errors import PublishError
 from srgan_lib.models import WEIGHTS, SRResNet, load_generator, shipped
