@@ -210,7 +210,7 @@ def strength() -> Drawing:
                 "Two curves fall from srresnet-x4, at the upper right, to srgan-x4, at the lower left: the more of the GAN's image is mixed in, the lower "
                 "the PSNR and the lower, so more natural, the NIQE. The curve of what the library does, a share for each pixel, and that of an even mix lie close "
                 "together. A separate dot stands for published SRGAN weights, above both curves.", 400)
-    place = lambda psnr, niqe: (round(70 + (psnr - 25.5) / 3 * 380, 1), round(40 + (6.75 - niqe) / 3.5 * 290, 1))
+    place = lambda psnr, niqe: (round(70 + (psnr - 25.5) / 3 * 380, 1), round(40 + (6.75 - niqe) / 3.75 * 290, 1))
     for value in (26, 27, 28):
         d.tick(place(value, 6.75)[0], 330, 0, 8)
         d.text(place(value, 6.75)[0], 352, f"{value} dB", 13)
@@ -220,7 +220,7 @@ def strength() -> Drawing:
     d.line([(70, 40), (70, 330), (450, 330)], "plain", arrow=False)
     even = [place(row["even"]["psnr"], row["even"]["niqe"]) for row in rows]
     d.line(even, "network", arrow=False, dashed=True)
-    d.text(even[2][0] - 10, even[2][1] - 4, "an even mix", 13, "end", kind="network")
+    d.text(even[3][0] + 12, even[3][1] + 12, "an even mix", 13, "start", kind="network")
     places = [place(row["psnr"], row["niqe"]) for row in rows]
     d.line(places, "sr", arrow=False)
     for row, (x, y) in zip(rows, places):
@@ -228,7 +228,7 @@ def strength() -> Drawing:
         d.dot(x, y, "sr", 6 if usual else 4)
         if row["strength"] in (0, 0.2, 0.4, 0.6, 0.8, 1) or usual:
             low = row["strength"] >= 0.6
-            d.text(x if low else x + 10, y + 21 if low else y + 5, f"{row['strength']:g}", 13, "middle" if low else "start", kind="sr")
+            d.text(x - 6 if low else x + 10, y - 10 if low else y + 5, f"{row['strength']:g}", 13, "end" if low else "start", kind="sr")
     d.dot(*place(*PUBLISHED), "hr", 6)
     d.text(place(*PUBLISHED)[0], place(*PUBLISHED)[1] - 12, "published weights", 13, kind="hr")
     d.text(70, 24, "NIQE (lower = more natural)", 13, "start")
