@@ -49,9 +49,9 @@ def mix(safe: torch.Tensor, sharp: torch.Tensor, strength: float, scale: int = 4
 
 def fine(values: torch.Tensor, scale: int) -> torch.Tensor:
     """Less their blur by a Gaussian of COARSE LR pixels: (N, 1, H, W) -> (N, 1, H, W). Half is left at 0.45 / scale cycles a pixel."""
-    weights, (height, width), coarse = bell(COARSE * scale), values.shape[-2:], values
+    weights, (height, width) = bell(COARSE * scale), values.shape[-2:]
     reach = len(weights) // 2
-    padded = F.pad(coarse, (reach, reach, 0, 0), mode="replicate")
+    padded = F.pad(values, (reach, reach, 0, 0), mode="replicate")
     coarse = sum(weight * padded[..., k:k + width] for k, weight in enumerate(weights))  # sums, since autocast would halve a convolution
     padded = F.pad(coarse, (0, 0, reach, reach), mode="replicate")
     return values - sum(weight * padded[..., k:k + height, :] for k, weight in enumerate(weights))
