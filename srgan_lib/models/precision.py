@@ -17,7 +17,7 @@ from torch import nn
 from ..errors import DataError, ModelError
 from ..images import atomic_write
 from ..notes import note
-from .networks import Generator
+from .networks import Discriminator, Generator, PatchDiscriminator
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -149,8 +149,8 @@ def default_device() -> str:
 class Autocast(nn.Module):
     """A network that is trained in half precision: weights stay float32, products are computed in `precision`, results are float32.
 
-    torch.autocast leaves batch-norm statistics in float32. In bfloat16 a generator's layers that read and write the image are
-    computed in float32 too: see `edges`. Gradients come back as float32, for Adam and the average.
+    torch.autocast leaves batch-norm statistics in float32. In bfloat16 the layers that read and write the image are computed
+    in float32 too: see `edges`. Gradients come back as float32, for Adam and the average.
     """
 
     def __init__(self, network: nn.Module, precision: str):
@@ -167,10 +167,12 @@ class Autocast(nn.Module):
 
 
 def edges(network: nn.Module) -> list[nn.Module]:
-    """The layers of a generator that read the image, and those that write it; [] for any other network.
+    """The layers that read the image, and those that write it; [] for a network that is neither generator nor discriminator.
 
     bfloat16 has 8 bits of precision, and near white its steps are a whole grey level; float16 has 11 and needs none of this.
     """
+    if isinstance(network, (Discriminator, PatchDiscriminator)):
+        return [network.features[0]]
     if not isinstance(network, Generator):
         return []
     direct = isinstance(getattr(network, "tail", None), nn.Identity)  # then the upsampler's one convolution writes it

@@ -54,6 +54,7 @@ class TrainConfig:
     adversarial: str = "bce"
     adversarial_weight: float = 1e-3
     discriminator_head: str = "dense"  # the paper's; "pooled" takes any size, "patch" judges many overlapping patches (PatchDiscriminator)
+    discriminator_sees_lr: bool = False  # D gets LR too, enlarged, and can tell what does not belong there (conditional: Isola et al. 2017, sec. 3.1)
     discriminator_init: str = ""     # a .safetensors file of discriminator weights to start from; "" = random
     discriminator_channels: int = 64
     discriminator_normalization: str = "batch"  # "none" for a critic (wgan, wgan-gp), or to let D see the contrast of textures
@@ -199,16 +200,25 @@ def make_generator(config: TrainConfig) -> nn.Module:
 def make_discriminator(config: TrainConfig) -> nn.Module:
     """The discriminator of a config, with weights from config.discriminator_init if it names a file. Raises TrainingError."""
     norm = "none" if config.adversarial.startswith("wgan") else config.discriminator_normalization  # a critic has no batch norm
+    inputs = 6 if config.discriminator_sees_lr else 3
     if config.discriminator_head == "patch":
-        discriminator = PatchDiscriminator(norm, config.discriminator_channels)
+        discriminator = PatchDiscriminator(norm, config.discriminator_channels, inputs)
     else:
-        discriminator = Discriminator(config.hr_size, config.discriminator_head, norm, config.discriminator_channels)
+        discriminator = Discriminator(config.hr_size, config.discriminator_head, norm, config.discriminator_channels, inputs)
     if config.discriminator_init:
         try:
-            discriminator.load_state_dict(load_file(config.discriminator_init), strict=True)
+            discriminator.load_state_dict(_seeing(load_file(config.discriminator_init), inputs), strict=True)
         except Exception as error:  # safetensors raises a type of its own for a broken file
             raise TrainingError(f"discriminator_init {config.discriminator_init}: does not load ({' '.join(str(error).split())[:200]})") from None
     return discriminator
+
+
+def _seeing(state: dict[str, torch.Tensor], inputs: int) -> dict[str, torch.Tensor]:
+    """Weights of a discriminator that saw the image alone, for one that sees LR too: at first it takes no notice of it."""
+    first = state["features.0.weight"]
+    if first.shape[1] < inputs:
+        state["features.0.weight"] = torch.cat([first, first.new_zeros(len(first), inputs - first.shape[1], *first.shape[2:])], 1)
+    return state
 
 
 def start(generator: nn.Module, init: str) -> None:

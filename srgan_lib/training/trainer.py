@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import nn
 
@@ -52,9 +53,9 @@ class Trainer:
             self.discriminator = with_fast_gradients(self._place(discriminator), fast)
             penalty = self.adversarial.penalty
             self.adversarial.penalty = lambda _, hr, sr: penalty(self.discriminator, hr, sr)  # a gradient of a gradient: in float32
-            self.discriminator.register_forward_pre_hook(lambda module, inputs: self._with_noise(inputs[0]))
+            self.discriminator.register_forward_pre_hook(lambda module, inputs: (self._shown(inputs[0]),))
             networks["discriminator"] = self.discriminator
-        self.networks, self.noise = networks, 0.0
+        self.networks, self.noise, self.enlarged = networks, 0.0, None
         self.updates = Updates(networks, config, accelerator, scaled=self.precision == "float16")
         self.forwards = {name: in_precision(network, self.precision) for name, network in networks.items()}
 
@@ -76,8 +77,14 @@ class Trainer:
     def _noted(self, loss):
         return lambda *logits: self.content.adversarial(loss(*logits))
 
-    def _with_noise(self, picture):
-        return (picture + self.noise * torch.randn_like(picture),) if self.noise else None
+    def _enlarge(self, lr):
+        return F.interpolate(lr, scale_factor=self.config.scale, mode="bicubic")
+
+    def _shown(self, picture):
+        """What D sees of an image: some noise on it, and the enlarged LR behind it, where the config says so."""
+        if self.noise:
+            picture = picture + self.noise * torch.randn_like(picture)
+        return torch.cat([picture, self.enlarged.to(picture.dtype)], 1) if self.config.discriminator_sees_lr else picture
 
     def step(self, lr, hr, step: int) -> dict[str, torch.Tensor]:
         """One training step on a batch -> the losses as tensors on the device (nothing waits for them here)."""
@@ -86,7 +93,7 @@ class Trainer:
         self.updates.begin(step)
         self.content.watching = self.updates.watching and config.stage == "srgan"
         lr, hr = (x.to(self.accelerator.device, memory_format=torch.channels_last, non_blocking=True) for x in (lr, hr))
-        hr, generator, steady = jittered(hr, config.jitter, self.forwards["generator"], self.average)
+        hr, generator, steady, enlarge = jittered(hr, config.jitter, self.forwards["generator"], self.average, self._enlarge)
         if config.artifact_weight:
             with torch.no_grad():
                 self.content.steady = steady(lr)
@@ -94,6 +101,7 @@ class Trainer:
             losses = srresnet_step(lr, hr, generator, self.content, self.updates)
         else:
             self.noise = config.instance_noise * (1 - step / config.steps)
+            self.enlarged = enlarge(lr) if config.discriminator_sees_lr else None
             losses = srgan_step(lr, hr, generator, self.forwards["discriminator"], self.content, self.adversarial,
                                 config.adversarial_weight, self.updates)
             self.adversarial.constrain(self.discriminator)

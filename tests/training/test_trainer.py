@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 
 from srgan_lib.training import RunFolder, read_log
 from srgan_lib.training import learning_rate, make_generator
-from srgan_lib.training.config import resting
+from srgan_lib.training.config import make_discriminator, resting
 from srgan_lib.data import ImageBank, images, patches
 from srgan_lib.errors import CourseError, NotFiniteError, TrainingError
 from srgan_lib.training.health import Health
@@ -51,7 +53,8 @@ def same(a, b) -> bool:
     return all(torch.equal(value, b[network][name]) for network in a for name, value in a[network].items())
 
 
-@pytest.mark.parametrize("config", [SMALL, GAN, replace(GAN, jitter=7)], ids=["srresnet", "srgan", "jitter"])
+@pytest.mark.parametrize("config", [SMALL, GAN, replace(GAN, jitter=7), replace(GAN, jitter=7, discriminator_sees_lr=True)],
+                         ids=["srresnet", "srgan", "jitter", "conditional"])
 def test_interrupted_at_a_record_and_resumed_equals_uninterrupted_bit_for_bit(config, bank, tmp_path):
     finish(config, bank, tmp_path / "whole")
     for _ in train(config, bank, tmp_path / "cut", device="cpu"):
@@ -194,6 +197,32 @@ def test_jitter_rolls_hr_and_sr_together_and_zero_changes_nothing():
         shifts.update(at)
         assert len(at) == 1 and torch.equal(torch.roll(generator(hr), (-at[0][0], -at[0][1]), (2, 3)), double(hr))
     assert len(shifts) > 10  # of 16
+
+
+def test_d_sees_lr_where_the_image_lies(bank):
+    """Behind HR, SR and what a penalty mixes of them: the same enlarged LR, rolled as they are."""
+    config = replace(GAN, adversarial="wgan-gp", discriminator_sees_lr=True, jitter=7, hr_size=48)
+    lr, hr = patches(bank, 0, config)
+    trainer, seen = Trainer(config, make_accelerator("cpu")), []
+    trainer.discriminator.features[0].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].detach()))
+    trainer.step(lr, hr, 0)
+    assert len(seen) == 4 and all(x.shape == (config.batch, 6, 48, 48) and torch.equal(x[:, 3:], seen[0][:, 3:]) for x in seen)
+    small = [F.avg_pool2d(x, 8).flatten() for x in (seen[0][:, :3], seen[0][:, 3:])]  # HR, and LR as D saw it
+    other = F.avg_pool2d(torch.roll(seen[0][:, 3:], (11, 11), (2, 3)), 8).flatten()
+    assert (small[0] - small[1]).abs().mean() < 0.2 * (small[0] - other).abs().mean()
+
+
+def test_a_discriminator_that_comes_to_see_lr_begins_with_the_opinions_it_had(tmp_path):
+    config = replace(GAN, discriminator_head="patch", discriminator_normalization="none")
+    torch.manual_seed(1)
+    save_file(make_discriminator(config).state_dict(), tmp_path / "d.safetensors")
+    config = replace(config, discriminator_init=str(tmp_path / "d.safetensors"))
+    alone, seeing = make_discriminator(config), make_discriminator(replace(config, discriminator_sees_lr=True))
+    image, lr = torch.rand(2, 2, 3, 32, 32)
+    torch.testing.assert_close(seeing(torch.cat([image, lr], 1)), alone(image))
+    save_file(seeing.state_dict(), tmp_path / "d.safetensors")
+    with pytest.raises(TrainingError, match="discriminator_init .* does not load"):
+        make_discriminator(config)  # the other way round it would lose what it looks at
 
 
 def test_jitter_changes_neither_the_loss_of_the_pixels_nor_what_is_learnt_from_them(bank):
