@@ -96,8 +96,8 @@ def checked(generator: Generator, packed: Path, target: Path, kind: str = "onnx"
     """What the check found, for people. Raises PublishError where the file differs from PyTorch, or gives what is no number."""
     try:
         found = difference(generator, packed) if kind == "onnx" else worst(generator, packed, kind, SIZES)
-    except ImportError:
-        return f"; not checked, that needs {PACKAGES[kind]}"
+    except ImportError as error:
+        return f"; not checked, that needs {error.name or PACKAGES[kind]}"
     if not found <= TOLERANCE:  # nan too
         raise PublishError(f"{target}: differs from PyTorch by {found:.1e}, more than {TOLERANCE:g}; it was not written")
     return f", within {found:.1e} of PyTorch at {len(SIZES)} sizes"

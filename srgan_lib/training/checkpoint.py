@@ -84,7 +84,7 @@ class RunFolder:
             self.backup.check(self._step(), self._read("run.json").get("id"))
         if not (self.folder / "config.json").is_file():
             if self.checkpoint.is_file() and not accept_changes:
-                raise TrainingError(f"{self.folder}: holds a checkpoint, but no config.json that says of what; use another folder, or --accept-changes")
+                raise TrainingError(f"{self.folder}: holds a checkpoint, but no config.json that says of what; use another folder, or, with train, --accept-changes")
             return
         fields, stored = asdict(config), asdict(type(config)()) | BEFORE | self._read("config.json")  # a run older than a field had its default
         names = [name for name in sorted({*stored, *fields}) if stored.get(name) != fields.get(name)]
@@ -94,7 +94,7 @@ class RunFolder:
         if differing and not accept_changes:
             what = "another config" if names else "other data"
             raise TrainingError(f"{self.folder}: holds a run with {what} ({differing}); use another folder, the same command as before to go on, "
-                                "or --accept-changes")
+                                "or, with train, --accept-changes")
 
     def describe(self, config, data: dict | None = None) -> None:
         """Store config, identity and data, once everything has been checked."""
