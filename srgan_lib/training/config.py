@@ -50,6 +50,7 @@ class TrainConfig:
     total_variation: float = 0.0
     consistency_weight: float = 0.0  # of what SR - HR still holds when both are shrunk to LR's size, where nothing need be invented
     artifact_weight: float = 0.0     # stage 2: of what is invented and changes from step to step (`artifacts` in terms.py)
+    smooth_weight: float = 0.0       # stage 2: of what is added where HR is smooth (`smooth` in terms.py)
     grid_weight: float = 0.0         # of what SR - HR repeats at the generator's scale: against a checkerboard
     adversarial: str = "bce"
     adversarial_weight: float = 1e-3

@@ -9,9 +9,9 @@ from srgan_lib.data import ImageBank, images
 from srgan_lib.losses import grid, total_variation
 from srgan_lib.training import TINY, TrainConfig, train
 from srgan_lib.training.checkpoint import RunFolder
-from srgan_lib.training.terms import Terms, artifacts, consistency
+from srgan_lib.training.terms import Terms, artifacts, consistency, smooth
 
-CONFIG = TrainConfig(stage="srgan", content="l1", pixel_weight=0.5, consistency_weight=3.0, artifact_weight=4.0, grid_weight=2.0, total_variation=0.1, adversarial_weight=0.03, hr_size=32)
+CONFIG = TrainConfig(stage="srgan", content="l1", pixel_weight=0.5, consistency_weight=3.0, artifact_weight=4.0, smooth_weight=5.0, grid_weight=2.0, total_variation=0.1, adversarial_weight=0.03, hr_size=32)
 
 
 def pair() -> tuple[torch.Tensor, torch.Tensor]:
@@ -22,7 +22,7 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_sum_is_the_weighted_sum_of_the_terms():
     sr, hr = pair()
     l1 = torch.nn.functional.l1_loss(sr, hr)
-    expected = l1 + 0.5 * l1 + 3.0 * consistency(sr, hr, 4) + 4.0 * artifacts(sr, hr, hr) + 2.0 * grid(sr - hr, 4) + 0.1 * total_variation(sr)
+    expected = l1 + 0.5 * l1 + 3.0 * consistency(sr, hr, 4) + 4.0 * artifacts(sr, hr, hr) + 5.0 * smooth(sr, hr) + 2.0 * grid(sr - hr, 4) + 0.1 * total_variation(sr)
     terms = Terms(CONFIG, torch.nn.L1Loss())
     terms.steady = hr
     torch.testing.assert_close(terms(sr, hr), expected)
@@ -47,6 +47,23 @@ def test_artifacts_are_where_the_error_wavers_and_is_larger_than_the_average_net
     assert large / small == pytest.approx(2 * 2**2 * 2**0.4, rel=1e-3)  # the error, its local variance, the fifth root of the patch's
 
 
+def test_smooth_counts_what_is_added_where_hr_is_smooth():
+    """By hand: on an even ground every error counts in full; where HR varies by 1.5 grey levels it counts half, beside an edge next to nothing."""
+    even, draw = torch.full((1, 3, 64, 64), 0.5), torch.Generator().manual_seed(0)
+    assert float(smooth(even + 0.1, even)) == pytest.approx(0.1, rel=1e-4)
+    chess = even + 1.5 / 255 * (1 - 2 * ((torch.arange(64)[:, None] + torch.arange(64)) % 2))
+    assert float(smooth(chess + 0.1, chess)) == pytest.approx(0.05, rel=0.05)
+    edge = torch.cat([even[..., :32], even[..., 32:] + 0.4], 3)
+    marked = edge.clone()
+    marked[..., 30:34] += 0.1  # at most two pixels from the edge
+    far = edge.clone()
+    far[..., 24:28] += 0.1
+    assert float(smooth(marked, edge)) < 0.01 * float(smooth(far, edge))
+    sr = (even + torch.rand(1, 3, 64, 64, generator=draw)).requires_grad_()
+    smooth(sr, even).backward()
+    assert bool((sr.grad > 0).all())
+
+
 def test_a_pull_is_the_length_of_the_weighted_gradient_at_sr():
     """By hand: the gradient of a mean of |SR - HR| over n values is 1 / n in each of them, so its length is 1 / sqrt(n)."""
     sr, hr = pair()
@@ -54,7 +71,7 @@ def test_a_pull_is_the_length_of_the_weighted_gradient_at_sr():
     terms.watching, terms.steady = True, hr
     terms(sr, hr)
     terms.adversarial(3 * sr.sum())
-    assert {*terms.pulls} == {"content", "pixel", "consistency", "artifacts", "grid", "total_variation", "adversarial"}
+    assert {*terms.pulls} == {"content", "pixel", "consistency", "artifacts", "smooth", "grid", "total_variation", "adversarial"}
     assert float(terms.pulls["content"]) == pytest.approx(sr.numel()**-0.5, rel=1e-4)
     assert float(terms.pulls["pixel"]) == pytest.approx(0.5 * sr.numel()**-0.5, rel=1e-4)
     assert float(terms.pulls["adversarial"]) == pytest.approx(0.03 * 3 * sr.numel()**0.5, rel=1e-4)
