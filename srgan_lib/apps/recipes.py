@@ -12,6 +12,7 @@ def losses(config: TrainConfig) -> str:
     content = f"{config.content} of the pixels" if config.content in ("mse", "l1") else f"{config.content} features of VGG19"
     content += " with random weights" if config.vgg_weights == "random" and config.content.startswith("vgg") else ""
     weighed = {"pixel_weight": "l1 of the pixels", "consistency_weight": "l1 at the size of LR", "artifact_weight": "what is wrong and wavers",
+               "smooth_weight": "what is added where HR is smooth",
                "grid_weight": f"what repeats in SR - HR every {config.scale} pixels"}
     weighed |= {"adversarial_weight": config.adversarial} if config.stage == "srgan" else {}
     terms = [f"{getattr(config, field):g} x {what}" for field, what in weighed.items() if getattr(config, field)]

@@ -61,7 +61,8 @@ class TrainConfig:
     discriminator_normalization: str = "batch"  # "none" for a critic (wgan, wgan-gp), or to let D see the contrast of textures
     discriminator_every: int = 1     # D is updated in every n-th step only: n generator steps for each of the discriminator
     generator_every: int = 1         # and G: n critic steps for each of the generator (5 in Gulrajani et al. 2017)
-    instance_noise: float = 0.0      # standard deviation on D's inputs, falling to 0 over the run
+    instance_noise: float = 0.0      # standard deviation on D's inputs at the first step, falling evenly to
+    instance_noise_end: float = 0.0  # this one at the last
     jitter: int = 0                  # pixels: the losses see SR and HR rolled by up to this, so that no grid of theirs locks onto G's
     precision: str = "auto"          # "float32", "bfloat16", "float16"; auto is stored as what was chosen: models/precision.py
     log_every: int = 100

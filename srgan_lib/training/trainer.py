@@ -100,7 +100,7 @@ class Trainer:
         if config.stage == "srresnet":
             losses = srresnet_step(lr, hr, generator, self.content, self.updates)
         else:
-            self.noise = config.instance_noise * (1 - step / config.steps)
+            self.noise = config.instance_noise + (config.instance_noise_end - config.instance_noise) * step / config.steps
             self.enlarged = enlarge(lr) if config.discriminator_sees_lr else None
             losses = srgan_step(lr, hr, generator, self.forwards["discriminator"], self.content, self.adversarial,
                                 config.adversarial_weight, self.updates)

@@ -225,6 +225,17 @@ def test_a_discriminator_that_comes_to_see_lr_begins_with_the_opinions_it_had(tm
         make_discriminator(config)  # the other way round it would lose what it looks at
 
 
+def test_noise_on_what_d_sees_falls_evenly_from_one_strength_to_the_other(bank):
+    config = replace(GAN, instance_noise=0.3, instance_noise_end=0.1, discriminator_sees_lr=True)
+    trainer, (lr, hr) = Trainer(config, make_accelerator("cpu")), patches(bank, 0, config)
+    for step, expected in ((0, 0.3), (config.steps // 2, 0.2), (config.steps, 0.1)):
+        with trainer.discriminator.features[0].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].detach())):
+            seen = []
+            trainer.step(lr, hr, step)
+        noise = seen[0][:, :3] - hr  # D sees HR first, and LR without noise
+        assert float(noise.std()) == pytest.approx(expected, rel=0.05) and torch.equal(seen[0][:, 3:], seen[1][:, 3:])
+
+
 def test_jitter_changes_neither_the_loss_of_the_pixels_nor_what_is_learnt_from_them(bank):
     lr, hr = patches(bank, 0, SMALL)
     trainers = [Trainer(replace(SMALL, jitter=jitter), make_accelerator("cpu")) for jitter in (0, 5)]
