@@ -167,12 +167,12 @@ class Autocast(nn.Module):
 
 
 def edges(network: nn.Module) -> list[nn.Module]:
-    """The layers that read the image, and those that write it; [] for a network that is neither generator nor discriminator.
+    """The layers that read the image, and those that write it; of a discriminator only where it compares the image with LR.
 
     bfloat16 has 8 bits of precision, and near white its steps are a whole grey level; float16 has 11 and needs none of this.
     """
     if isinstance(network, (Discriminator, PatchDiscriminator)):
-        return [network.features[0]]
+        return [network.features[0]] if network.features[0].in_channels > 3 else []
     if not isinstance(network, Generator):
         return []
     direct = isinstance(getattr(network, "tail", None), nn.Identity)  # then the upsampler's one convolution writes it

@@ -126,11 +126,13 @@ def kinds(network: nn.Module) -> tuple[set, list]:
     return found, hooks
 
 
-def test_products_are_halved_and_all_else_is_float32(bank):
-    trainer = Trainer(GAN, make_accelerator("cpu"))
+@pytest.mark.parametrize("config", [GAN, replace(GAN, discriminator_sees_lr=True)], ids=["as it is", "sees LR"])
+def test_products_are_halved_and_all_else_is_float32(config, bank):
+    trainer = Trainer(config, make_accelerator("cpu"))
     found = {name: kinds(network)[0] for name, network in trainer.networks.items()}
-    losses = trainer.step(*patches(bank, 0, GAN), 0)
-    assert found == dict.fromkeys(("generator", "discriminator"), {torch.bfloat16, torch.float32})  # the image is read and written in float32
+    losses = trainer.step(*patches(bank, 0, config), 0)
+    exact = {torch.bfloat16, torch.float32}  # the image is read and written in float32, and compared with LR
+    assert found == {"generator": exact, "discriminator": exact if config.discriminator_sees_lr else {torch.bfloat16}}
     tensors = [*losses.values(), *trainer.generator.state_dict().values(), *trainer.discriminator.state_dict().values(), *trainer.average.state_dict().values()]
     tensors += [value for one in trainer.updates.optimizers.values() for state in one.state.values() for value in state.values()]
     assert {value.dtype for value in tensors if value.is_floating_point()} == {torch.float32}
