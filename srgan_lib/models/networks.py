@@ -129,20 +129,20 @@ class RRDBNet(Generator):
 class Discriminator(nn.Module):
     """Eight 3x3 convolutions, LeakyReLU 0.2, dense 1024, dense 1 (Ledig et al. 2017, fig. 4). Returns LOGITS (N, 1).
 
-    (N, inputs, hr_size, hr_size) in [0, 1]; 23,565,505 parameters at 96. head="pooled" averages over the picture before the
-    dense layers, which makes it size-free. inputs: 6 for one that sees the enlarged LR behind the image. The sigmoid lives in the loss.
+    (N, 3, hr_size, hr_size) in [0, 1]; 23,565,505 parameters at 96. head="pooled" averages over the picture before the
+    dense layers, which makes it size-free. The sigmoid lives in the loss.
     """
 
-    def __init__(self, hr_size: int = 96, head: str = "dense", normalization: str = "batch", channels: int = 64, inputs: int = 3):
+    def __init__(self, hr_size: int = 96, head: str = "dense", normalization: str = "batch", channels: int = 64):
         super().__init__()
         if head not in ("dense", "pooled") or (head == "dense" and (hr_size < 16 or hr_size % 16)):
             raise ValueError(f"head {head!r}, hr_size {hr_size}: want 'dense' with a multiple of 16, or 'pooled'")
-        widths = [inputs] + [channels * factor for factor in (1, 1, 2, 2, 4, 4, 8, 8)]
+        widths = [3] + [channels * factor for factor in (1, 1, 2, 2, 4, 4, 8, 8)]
         layers = []
-        for number, (width, outputs) in enumerate(zip(widths, widths[1:])):
+        for number, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
             stride = 1 + number % 2  # k3n64s1, k3n64s2, k3n128s1, k3n128s2, ...
             norm = [normalize(normalization, outputs)] if number else []
-            layers += [nn.Conv2d(width, outputs, 3, stride, padding=1), *norm, nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), *norm, nn.LeakyReLU(0.2)]
         self.features = nn.Sequential(*layers)
         side = hr_size // 16 if head == "dense" else 1
         self.pool = nn.AdaptiveAvgPool2d(1) if head == "pooled" else nn.Identity()
@@ -156,19 +156,18 @@ class Discriminator(nn.Module):
 class PatchDiscriminator(nn.Module):
     """Seven 3x3 convolutions, three of them of stride 2, then one logit for each of many overlapping patches (Isola et al. 2017).
 
-    (N, inputs, H, W) in [0, 1], any H and W of 8 or more -> LOGITS (N, 1, H / 8, W / 8). 1,739,969 parameters at the defaults. It has
-    no dense layer, so it judges every place by the same rule and cannot learn where in a patch it stands. inputs: 6 for one that
-    sees the enlarged LR behind the image.
+    (N, 3, H, W) in [0, 1], any H and W of 8 or more -> LOGITS (N, 1, H / 8, W / 8). 1,739,969 parameters at the defaults. It has no
+    dense layer, so it judges every place by the same rule and cannot learn where in a patch it stands.
     """
 
-    def __init__(self, normalization: str = "batch", channels: int = 64, inputs: int = 3):
+    def __init__(self, normalization: str = "batch", channels: int = 64):
         super().__init__()
-        widths = [inputs] + [channels * factor for factor in (1, 1, 2, 2, 4, 4, 4)]
+        widths = [3] + [channels * factor for factor in (1, 1, 2, 2, 4, 4, 4)]
         layers = []
-        for number, (width, outputs) in enumerate(zip(widths, widths[1:])):
+        for number, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
             stride = 2 if number in (1, 3, 5) else 1
             norm = [normalize(normalization, outputs)] if number else []
-            layers += [nn.Conv2d(width, outputs, 3, stride, padding=1), *norm, nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), *norm, nn.LeakyReLU(0.2)]
         self.features = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))
 
     def forward(self, picture):

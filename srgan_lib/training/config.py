@@ -202,14 +202,16 @@ def make_generator(config: TrainConfig) -> nn.Module:
 def make_discriminator(config: TrainConfig) -> nn.Module:
     """The discriminator of a config, with weights from config.discriminator_init if it names a file. Raises TrainingError."""
     norm = "none" if config.adversarial.startswith("wgan") else config.discriminator_normalization  # a critic has no batch norm
-    inputs = 6 if config.discriminator_sees_lr else 3
     if config.discriminator_head == "patch":
-        discriminator = PatchDiscriminator(norm, config.discriminator_channels, inputs)
+        discriminator = PatchDiscriminator(norm, config.discriminator_channels)
     else:
-        discriminator = Discriminator(config.hr_size, config.discriminator_head, norm, config.discriminator_channels, inputs)
+        discriminator = Discriminator(config.hr_size, config.discriminator_head, norm, config.discriminator_channels)
+    first = discriminator.features[0]
+    if config.discriminator_sees_lr:  # its colours behind those of the image
+        first = discriminator.features[0] = nn.Conv2d(2 * first.in_channels, first.out_channels, first.kernel_size, first.stride, first.padding)
     if config.discriminator_init:
         try:
-            discriminator.load_state_dict(_seeing(load_file(config.discriminator_init), inputs), strict=True)
+            discriminator.load_state_dict(_seeing(load_file(config.discriminator_init), first.in_channels), strict=True)
         except Exception as error:  # safetensors raises a type of its own for a broken file
             raise TrainingError(f"discriminator_init {config.discriminator_init}: does not load ({' '.join(str(error).split())[:200]})") from None
     return discriminator
