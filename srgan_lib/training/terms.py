@@ -59,9 +59,7 @@ def artifacts(sr: torch.Tensor, hr: torch.Tensor, steady: torch.Tensor, window: 
     """
     with torch.no_grad():
         wrong, before = ((hr - one).float().abs().sum(1, keepdim=True) for one in (sr, steady))
-        padded = F.pad(wrong, [window // 2] * 4, mode="reflect")
-        mean, square = (F.avg_pool2d(x, window, stride=1) for x in (padded, padded**2))
-        weight = (square - mean**2).clamp(min=0) * wrong.var((1, 2, 3), keepdim=True)**0.2
+        weight = local_variance(wrong, window) * wrong.var((1, 2, 3), keepdim=True)**0.2
         weight = weight * (wrong >= before)
     return (weight * (sr - hr).abs()).mean()
 
@@ -72,7 +70,12 @@ def smooth(sr: torch.Tensor, hr: torch.Tensor, window: int = 5, levels: float = 
     A pixel counts by l / (v + l): v is the variance of HR's mean channel in a window around it, l the square of `levels` grey levels.
     """
     with torch.no_grad():
-        grey = F.pad(hr.float().mean(1, keepdim=True), [window // 2] * 4, mode="reflect") * 255
-        mean, square = (F.avg_pool2d(x, window, stride=1) for x in (grey, grey**2))
-        weight = levels**2 / ((square - mean**2).clamp(min=0) + levels**2)
+        weight = levels**2 / (local_variance(hr.float().mean(1, keepdim=True) * 255, window) + levels**2)
     return (weight * (sr - hr).abs()).mean()
+
+
+def local_variance(values: torch.Tensor, window: int) -> torch.Tensor:
+    """The variance in window x window pixels around each, mirrored at the border: (N, 1, H, W) -> (N, 1, H, W)."""
+    padded = F.pad(values, [window // 2] * 4, mode="reflect")
+    mean, square = (F.avg_pool2d(x, window, stride=1) for x in (padded, padded**2))
+    return (square - mean**2).clamp(min=0)

@@ -81,10 +81,10 @@ class Trainer:
         return F.interpolate(lr, scale_factor=self.config.scale, mode="bicubic")
 
     def _shown(self, picture):
-        """What D sees of an image: some noise on it, and the enlarged LR behind it, where the config says so."""
+        """What D sees of an image: some noise on it, and the enlarged LR behind it, where there is one."""
         if self.noise:
             picture = picture + self.noise * torch.randn_like(picture)
-        return torch.cat([picture, self.enlarged.to(picture.dtype)], 1) if self.config.discriminator_sees_lr else picture
+        return picture if self.enlarged is None else torch.cat([picture, self.enlarged], 1)
 
     def step(self, lr, hr, step: int) -> dict[str, torch.Tensor]:
         """One training step on a batch -> the losses as tensors on the device (nothing waits for them here)."""
