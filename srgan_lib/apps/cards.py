@@ -156,20 +156,29 @@ def trained(release: Release) -> str:
     cost += f" on {training['device']}" if cost and "device" in training else ""
     cost += f", torch {training['torch']}" if cost and "torch" in training else ""
     paper = getattr(PAPER, config.stage)
-    batches, patches = budget({**asdict(config), **training})
-    share = 100 * patches / (paper.steps * paper.batch)
-    lines = [f"{config.steps:,} steps of {batches} patches of {config.hr_size} x {config.hr_size} pixels{pictures}: {share:.2g} % of what the paper's "
+    settings = asdict(config) | training
+    share = 100 * patches(settings) / (paper.steps * paper.batch)
+    sides = " and ".join(f"{side} x {side}" for side in of_runs(settings, "hr_size"))
+    lines = [f"{config.steps:,} steps of {batches(settings)} patches of {sides} pixels{pictures}: {share:.2g} % of what the paper's "
              f"stage took. {losses(config)}; Adam, learning rate {config.learning_rate:g}, {config.schedule} schedule.{cost}{'.' * bool(cost)}",
              f"The published weights are the running average (EMA {config.ema:g}). {training.get('note', '')}".strip(),
              "All fields are in `training.json`, the records in `log.jsonl`." if release.log else ""]
     return "\n".join(filter(None, lines)) + f"\n\n```sh\n{recipes(config, training.get('runs', []))}\n```"
 
 
-def budget(training: dict) -> tuple[str, int]:
-    """The batch of a training, "8" or "8 and 16" where its runs differ, and the patches that it saw in all."""
-    runs = training.get("runs") or [{}]
-    sizes = [(run.get("steps", training["steps"]), run.get("batch", training["batch"])) for run in runs]
-    return " and ".join(map(str, sorted({batch for _, batch in sizes}))), sum(steps * batch for steps, batch in sizes)
+def of_runs(training: dict, field: str) -> list[int]:
+    """The values of a field that the runs of a training had, each once, the smallest first."""
+    return sorted({run.get(field, training[field]) for run in training.get("runs") or [{}]})
+
+
+def batches(training: dict) -> str:
+    """The batch of a training, "8" or "8 and 16" where its runs differ."""
+    return " and ".join(map(str, of_runs(training, "batch")))
+
+
+def patches(training: dict) -> int:
+    """The patches that a training saw in all."""
+    return sum(run.get("steps", training["steps"]) * run.get("batch", training["batch"]) for run in training.get("runs") or [{}])
 
 
 def measured(release: Release, name: str) -> str:
@@ -212,7 +221,7 @@ def shelf() -> str:
         start = f", from {training['init']}" if training["init"] else ""
         taught = "" if release.degradation == "bicubic" else f" ({release.degradation} degradation)"
         taught += " (at strength 1)" if "strength" in training else ""
-        lines.append(f"| [{name}](../srgan_lib/weights/{name}/README.md) | {network} | {training['steps']:,} steps of {budget(training)[0]}{start} "
+        lines.append(f"| [{name}](../srgan_lib/weights/{name}/README.md) | {network} | {training['steps']:,} steps of {batches(training)}{start} "
                      f"| {training['minutes']:.0f} | {release.held_out:.2f} dB{taught} |")
     return "\n".join(lines)
 

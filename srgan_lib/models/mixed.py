@@ -8,11 +8,13 @@ from torch import nn
 
 from ..images import luma
 
-COARSE = 0.42              # LR pixels: the Gaussian that parts what LR already tells from what may be invented
-WINDOW, AROUND = 5, 15     # HR pixels: where the energy of edges is measured, and where the kind of ground is
-EDGE, GRAIN = 110.0, 6.0   # squared levels of luma a pixel: see `share`; srgan_lib/weights/README.md tells how all of these were chosen
-EVEN, SEEN = 0.3, 2.5      # the evenness that texture has; the slope, in squared levels a pixel, that texture has at least
-MANY_WAYS = 0.4            # 1 - coherence of slopes that do not all point one way
+COARSE, GAIN = 0.42, 1.36  # LR pixels: the Gaussian that parts what LR already tells from what may be invented; what makes up for its soft edge
+WINDOW, AROUND, WIDE = 5, 15, 81  # HR pixels: where the energy of edges is measured, the ground near a pixel, and the ground far around it
+EDGE, GRAIN = 150.0, 6.0   # squared levels of luma a pixel: see `share`; srgan_lib/weights/README.md tells how all of these were chosen
+EVEN, SEEN = 0.32, 2.5     # the evenness that texture has; the slope, in squared levels a pixel, that texture has at least
+MANY_WAYS = 0.8            # 1 - coherence of slopes that do not all point one way
+LOUD = 10.0                # levels of luma that may be added where slopes are one level a pixel
+TENSOR, LINE, ANGLES = 7, 11, 12  # HR pixels: where the direction of an edge is measured, and along which it is averaged; directions told apart
 FLOOR = 0.05               # squared levels a pixel that are no structure
 
 
@@ -26,7 +28,7 @@ class Mixed(nn.Module):
     def __init__(self, psnr: nn.Module, gan: nn.Module, strength: float):
         super().__init__()
         self.psnr, self.gan, self.strength = psnr, gan, strength
-        self.scale, reach = gan.scale, max(AROUND // 2 + 1, len(bell(COARSE * gan.scale)) // 2)
+        self.scale, reach = gan.scale, max(WIDE // 2 + 1, len(bell(COARSE * gan.scale)) // 2)
         self.radius = max(psnr.radius, gan.radius) + math.ceil(reach / gan.scale)
 
     def forward(self, lr):
@@ -39,12 +41,21 @@ class Mixed(nn.Module):
 def mix(safe: torch.Tensor, sharp: torch.Tensor, strength: float, scale: int = 4) -> torch.Tensor:
     """Two images of one scene, (N, 3, H, W) in [0, 1], mixed: strength 0 is `safe`, 1 is `sharp` as it is.
 
-    Between them each pixel has a share of its own of what the sharp image adds in fine luma. Colour and coarse luma stay those
-    of `safe`: LR tells them already, a GAN sees to them last, and what it changes there only costs PSNR.
+    Between them each pixel has a `share` of its own of the texture that the sharp image adds: fine luma, at most LOUD times as
+    high as the ground is steep, and pressed below that softly, d / sqrt(1 + (d / limit)**2). So a grain among others stays, and
+    a mark that stands out from everything around it does not. The rest goes to edges: the difference of the two images averaged
+    `along` them, which keeps what makes an edge steeper and drops what alternates on it, and no pixel leaves the range of its
+    3 x 3 neighbours in `safe`, so nothing new is drawn. Colour and coarse luma stay those of `safe`: LR tells them already, a
+    GAN sees to them last, and what it changes there only costs PSNR.
     """
     if strength in (0, 1):
         return sharp if strength else safe
-    return safe + share(safe, strength) * fine(luma(sharp) - luma(safe), scale) / 219  # equal steps in R, G and B are a step of luma alone
+    ground, difference = luma(safe), luma(sharp) - luma(safe)
+    texture, added, limit = share(safe, strength), GAIN * fine(difference, scale), loudest(safe)
+    padded = F.pad(ground, (1, 1, 1, 1), mode="replicate")
+    steeper = torch.maximum(torch.minimum(ground + along(difference, safe), F.max_pool2d(padded, 3, 1)), -F.max_pool2d(-padded, 3, 1)) - ground
+    added = texture * added / (1 + (added / limit)**2).sqrt() + (1 - texture) * strength * steeper
+    return safe + added / 219  # equal steps in R, G and B are a step of luma alone
 
 
 def fine(values: torch.Tensor, scale: int) -> torch.Tensor:
@@ -65,23 +76,66 @@ def bell(sigma: float) -> list[float]:
 
 
 def share(safe: torch.Tensor, strength: float) -> torch.Tensor:
-    """The share of the sharp image in each pixel, (N, 3, H, W) in [0, 1] -> (N, 1, H, W), for a strength between 0 and 1.
+    """The share of the sharp image's texture in each pixel, (N, 3, H, W) in [0, 1] -> (N, 1, H, W), for a strength between 0 and 1.
 
-    The odds, share / (1 - share), are (strength / (1 - strength))**2 times EDGE / (E + GRAIN), E being the mean squared slope of
-    luma in the small window around a pixel: at edges the safe image is sharp already, and a false stroke is seen and costs most.
-    Three factors, each at most 1, hold the GAN back where the large window shows no texture. A and G are the arithmetic and the
-    geometric mean of the squared slopes there. (G / A / EVEN)**2 is small beside a single edge on an even ground, where GANs draw
-    second lines and dots. (G / SEEN)**4 is small where there is hardly anything, such as in a clear sky. ((1 - coherence) /
-    MANY_WAYS)**2 is small where all slopes point one way, as beside wires (Weickert 1999: coherence of the structure tensor).
+    The odds are (strength / (1 - strength))**3 times EDGE / (E + GRAIN), E being the mean squared slope of luma in WINDOW: at edges
+    the safe image is sharp already, and a false stroke is seen and costs most. Three factors, each at most 1, hold the GAN back
+    where there is no texture. A and G are the arithmetic and the geometric mean of the squared slopes over WIDE. (G / A / EVEN)**4
+    makes the odds small beside edges on an even ground, where GANs draw second lines and dots, and nothing hides them.
+    ((1 - coherence) / MANY_WAYS)**2 does so where the slopes in AROUND all point one way, as beside wires (Weickert 1999: coherence
+    of the structure tensor). The share itself, odds / (1 + odds), is multiplied by (G / SEEN)**3, small where there is hardly
+    anything, such as in a sky or in water: no strength shall bring a weave there.
     """
+    energy = steepness(safe)
+    arithmetic, geometric = around(energy, WIDE) + FLOOR, geometric_mean(energy, WIDE)
+    ways = 1 - sum(part**2 for part in direction(safe, AROUND)).sqrt()
+    odds = (strength / (1 - strength))**3 * EDGE / (around(energy, WINDOW) + GRAIN)
+    odds = odds * (geometric / arithmetic / EVEN).clamp(max=1)**4 * (ways / MANY_WAYS).clamp(max=1)**2
+    return odds / (1 + odds) * (geometric / SEEN).clamp(max=1)**3
+
+
+def loudest(safe: torch.Tensor) -> torch.Tensor:
+    """How far texture may go from `safe`, in levels of luma: LOUD times the typical slope over AROUND or WIDE, whichever is smaller."""
+    energy = steepness(safe)
+    return LOUD * torch.minimum(geometric_mean(energy, AROUND), geometric_mean(energy, WIDE)).sqrt()
+
+
+def along(values: torch.Tensor, safe: torch.Tensor) -> torch.Tensor:
+    """`values`, (N, 1, H, W), averaged over LINE pixels along the edges of `safe`, (N, 3, H, W); evenly around where slopes point all ways.
+
+    A line of each of ANGLES directions a is weighed by cos(a - edge)**(2 ANGLES - 2): those weights have one sum for every direction.
+    """
+    cos, sin = direction(safe, TENSOR)
+    angles, reach = [math.pi * k / ANGLES for k in range(ANGLES)], LINE // 2
+    lines = values.new_tensor([line(angle) for angle in angles]).unsqueeze(1)
+    averages = F.conv2d(F.pad(values, (reach, reach, reach, reach), mode="replicate"), lines)
+    total = weights = 0  # summed one by one: all at once would need more memory than the network
+    for number, angle in enumerate(angles):
+        weight = ((1 - cos * math.cos(2 * angle) - sin * math.sin(2 * angle)) / 2)**(ANGLES - 1)  # slopes point across edges
+        total, weights = total + weight * averages[:, number:number + 1], weights + weight
+    return total / weights
+
+
+def line(angle: float) -> list[list[float]]:
+    """LINE x LINE weights: a Gaussian of LINE / 4 pixels along the direction `angle`, of half a pixel across it; their sum is 1."""
+    steps = range(-(LINE // 2), LINE // 2 + 1)
+    ahead, aside = math.cos(angle), math.sin(angle)
+    weights = [[math.exp(-((x * ahead + y * aside) / (LINE / 4))**2 / 2 - ((y * ahead - x * aside) / 0.5)**2 / 2) for x in steps] for y in steps]
+    total = sum(map(sum, weights))
+    return [[weight / total for weight in row] for row in weights]
+
+
+def direction(safe: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where slopes point around each pixel: coherence times the cosine and the sine of twice the angle, twice (N, 1, H, W)."""
     across, down = slopes(safe)
-    energy = across**2 + down**2
-    xx, xy, yy = around(across**2, AROUND), around(across * down, AROUND), around(down**2, AROUND)
-    arithmetic, geometric = xx + yy + FLOOR, torch.exp(around((energy + FLOOR).log(), AROUND))
-    ways = 1 - ((xx - yy)**2 + 4 * xy**2).sqrt() / arithmetic
-    odds = (strength / (1 - strength))**2 * EDGE / (around(energy, WINDOW) + GRAIN)
-    odds = odds * (geometric / arithmetic / EVEN).clamp(max=1)**2 * (geometric / SEEN).clamp(max=1)**4 * (ways / MANY_WAYS).clamp(max=1)**2
-    return odds / (1 + odds)
+    xx, xy, yy = around(across**2, side), around(across * down, side), around(down**2, side)
+    return (xx - yy) / (xx + yy + FLOOR), 2 * xy / (xx + yy + FLOOR)
+
+
+def steepness(image: torch.Tensor) -> torch.Tensor:
+    """The squared slope of luma in each pixel: (N, 3, H, W) in [0, 1] -> (N, 1, H, W), squared levels a pixel."""
+    across, down = slopes(image)
+    return across**2 + down**2
 
 
 def slopes(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -95,3 +149,8 @@ def around(values: torch.Tensor, side: int) -> torch.Tensor:
     """The mean over side x side pixels around each; at the border over those that are there."""
     rows = F.avg_pool2d(values, (side, 1), stride=1, padding=(side // 2, 0), count_include_pad=False)
     return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2), count_include_pad=False)
+
+
+def geometric_mean(values: torch.Tensor, side: int) -> torch.Tensor:
+    """The same, as a geometric mean, each value being at least FLOOR."""
+    return torch.exp(around((values + FLOOR).log(), side))
