@@ -128,8 +128,8 @@ def _card(release: Release, name: str, code: str) -> str:
              "Licence": "Code and weights: MIT. The images belong to their authors, under the licences named above, and are not redistributed here."}
     about = f"{training.get('about') or ABOUT[stage]} {architecture(release)}"
     if "strength" in training:
-        about += (f" `upscale` uses it at strength {training['strength']:g}: fine detail of its luma is added to {training['init']}'s image, most of it "
-                  "where there is texture (`srgan_lib.models.mix`); `--strength 1` takes its own alone.")
+        about += (f" `upscale` uses it at strength {training['strength']:g}: fine detail of its luma is added to {training['init']}'s image where there "
+                  "is texture, and edges grow steeper (`srgan_lib.models.mix`); `--strength 1` takes its own alone.")
     usage = f'```python\nfrom srgan_lib.upscaling import upscale\nupscale("photo.jpg", "{name}").save("photo-x{release.generator.scale}.png")\n```'
     front = "---\nlicense: mit\nlibrary_name: srgan_lib\npipeline_tag: image-to-image\ntags: [super-resolution, srgan, image-to-image]\n---"
     parts = [f"{front}\n# {name.split('/')[-1]}", about, usage] + [f"`srgan_lib` is at {code}"] * bool(code)
