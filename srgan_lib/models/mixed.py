@@ -147,8 +147,22 @@ def slopes(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def around(values: torch.Tensor, side: int) -> torch.Tensor:
     """The mean over side x side pixels around each; at the border over those that are there."""
-    rows = F.avg_pool2d(values, (side, 1), stride=1, padding=(side // 2, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2), count_include_pad=False)
+    for dimension in (-2, -1):
+        ones = torch.ones_like(values[:1, :1, :, :1] if dimension == -2 else values[:1, :1, :1])
+        values = sums(values, side, dimension) / sums(ones, side, dimension)
+    return values
+
+
+def sums(values: torch.Tensor, side: int, dimension: int) -> torch.Tensor:
+    """Sums of `side` values around each along a dimension, zeros beyond the border, by the prime factors of side: 81 takes 4 sums of 3."""
+    reach, step = side // 2, 1
+    values = F.pad(values, (reach, reach) if dimension == -1 else (0, 0, reach, reach))
+    for factor in (3, 5, 7):
+        while side % (step * factor) == 0:
+            length = values.shape[dimension] - (factor - 1) * step
+            values, step = sum(values.narrow(dimension, k * step, length) for k in range(factor)), step * factor
+    assert step == side, f"a window of {side} pixels is no product of 3, 5 and 7"
+    return values
 
 
 def geometric_mean(values: torch.Tensor, side: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ from samples import photograph
 
 from srgan_lib.apps import evaluate as evaluation, publish
 from srgan_lib.__main__ import main
-from srgan_lib.apps.cards import card, figures, gather, public_name
+from srgan_lib.apps.cards import batches, card, figures, gather, of_runs, patches, public_name
 from srgan_lib.apps.recipes import recipe, recipes
 from srgan_lib.training import COLAB, TINY, TrainConfig
 from srgan_lib.errors import PublishError
@@ -177,6 +177,12 @@ def test_several_runs_become_commands_that_follow_one_another():
     assert recipes(COLAB.srresnet, []) == recipe(COLAB.srresnet)
     branches = recipes(replace(COLAB.srresnet, steps=9), [{"steps": 4}, {}, {"after": 1}])
     assert branches.count("--init runs/srresnet-1/generator") == 2 and "srresnet-2/generator" not in branches
+
+
+def test_a_card_names_every_batch_and_patch_of_its_runs():
+    training = {"stage": "srgan", "steps": 7, "batch": 8, "hr_size": 96, "runs": [{"steps": 4}, {"steps": 2}, {"steps": 1, "batch": 4, "hr_size": 128}]}
+    assert (of_runs(training, "hr_size"), batches(training), patches(training)) == ([96, 128], "4 and 8", 52)
+    assert (of_runs({"hr_size": 48}, "hr_size"), batches({"batch": 16}), patches({"steps": 3, "batch": 16})) == ([48], "16", 48)
 
 
 def test_public_names(tmp_path):
