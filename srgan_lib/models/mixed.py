@@ -45,8 +45,8 @@ def mix(safe: torch.Tensor, sharp: torch.Tensor, strength: float, scale: int = 4
     high as the ground is steep, and pressed below that softly, d / sqrt(1 + (d / limit)**2). So a grain among others stays, and
     a mark that stands out from everything around it does not. The rest goes to edges: the difference of the two images averaged
     `along` them, which keeps what makes an edge steeper and drops what alternates on it, and no pixel leaves the range of its
-    3 x 3 neighbours in `safe`, so nothing new is drawn. Colour and coarse luma stay those of `safe`: LR tells them already, a
-    GAN sees to them last, and what it changes there only costs PSNR.
+    3 x 3 neighbours in `safe`, so nothing new is drawn. Colour stays that of `safe`, and coarse luma nearly so, for what
+    makes edges steeper may change it a little: LR tells them already, a GAN sees to them last, and changes there only cost PSNR.
     """
     if strength in (0, 1):
         return sharp if strength else safe
