@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..images import atomic_write
 from .reports import names, total
+from .selection import parse
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
 table{border-collapse:collapse}td,th{padding:.2rem .8rem;border-bottom:1px solid #ccc;text-align:left}td+td{text-align:right}
@@ -38,7 +39,7 @@ def _sources(row: dict) -> dict[str, str]:
 def _defined(source: str) -> set[str]:
     """Functions, classes and variables that a piece of code makes, within an `if` as well."""
     found = set()
-    for node in ast.walk(ast.parse(source)) if source.startswith(("if", "try")) else ast.parse(source).body:
+    for node in ast.walk(parse(source)) if source.startswith(("if", "try")) else parse(source).body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.add(node.name)
         found |= {target.id for target in getattr(node, "targets", []) if isinstance(target, ast.Name)}

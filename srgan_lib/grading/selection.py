@@ -6,8 +6,10 @@ in the sandbox, under its limits: the selection saves time, the sandbox is what 
 
 import ast
 import re
+import threading
 from dataclasses import dataclass, field
 
+PARSING = threading.Lock()
 STUB = 'raise NotImplementedError("your turn")'
 MOST_CODE, MOST_CELL = 2 << 20, 300_000  # characters of code in a notebook, and in one cell
 OTHER_LANGUAGE = re.compile(r"%%(?!time|timeit|capture|prun)\w")  # cells of bash, html, ...; the named ones hold Python
@@ -62,19 +64,28 @@ def rows(source: str) -> list[str]:
     return re.split(r"\r\n|\r|\n", source)
 
 
+def parse(source: str) -> ast.Module:
+    """ast.parse, one thread at a time: in Python 3.11 two threads that parse at once can both fail, on any source.
+
+    They count the depth of the tree in one counter: SystemError, "AST constructor recursion depth mismatch", seen in 3.11.7.
+    """
+    with PARSING:
+        return ast.parse(source)
+
+
 def _parse(source: str) -> tuple[ast.Module, str]:
     """Parse a cell, without magics and shell commands where it is not Python as it stands -> tree, source used."""
     if OTHER_LANGUAGE.match(source.lstrip()):
         return ast.Module([], []), ""
     try:
-        return ast.parse(source), source
+        return parse(source), source
     except SyntaxError:
         plain, goes_on = [], False
         for line in rows(source):
             shell = SHELL.match(line)
             plain.append("" if goes_on else SHELL.sub(r"\1pass", line))
             goes_on = (goes_on or bool(shell)) and line.rstrip().endswith("\\")  # a shell command over several lines
-        return ast.parse("\n".join(plain)), "\n".join(plain)
+        return parse("\n".join(plain)), "\n".join(plain)
 
 
 def _apart(node: ast.stmt) -> list[ast.stmt]:

@@ -7,6 +7,7 @@ occur; submissions are compared by the runs of five nodes that they share. What 
 import ast
 from collections import Counter
 
+from .selection import parse
 from .submission import load_notebook
 
 
@@ -43,7 +44,7 @@ def handed_out() -> set[int]:
 def fingerprint(source: str) -> set[int]:
     """Runs of five nodes of the tree, names replaced; docstrings left out."""
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return set()
     runs = set()

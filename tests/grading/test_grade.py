@@ -1,11 +1,13 @@
 """The assignment and its graders: fair to right answers, blunt to wrong ones, unharmed by hostile ones."""
 
 import csv
+import gc
 import json
 import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,22 @@ def test_solution_gets_everything_and_blank_gets_nothing(exercises):
     assert full["points"] == full["out_of"] == sum(e.points for e in exercises.values())
     assert blank["points"] == 0 and blank["error"] is None
     assert {e["message"] for e in blank["exercises"]} == {"not started yet"}
+
+
+def test_notebooks_are_read_side_by_side():
+    """Python 3.11 fails here without `parse`: what the garbage collector calls lets another thread parse in the middle of a tree."""
+    calls, interval, threshold = [lambda *_: sum(range(200))], sys.getswitchinterval(), gc.get_threshold()
+    gc.callbacks.extend(calls)
+    gc.set_threshold(50)
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            read = list(pool.map(submission.load_notebook, [SOLUTION] * 24))
+    finally:
+        gc.callbacks.remove(calls[0])
+        gc.set_threshold(*threshold)
+        sys.setswitchinterval(interval)
+    assert len({len(one.pieces) for one in read}) == 1
 
 
 def test_student_notebook_is_the_generated_one(tmp_path):
