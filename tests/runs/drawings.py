@@ -223,12 +223,14 @@ def strength() -> Drawing:
     d.text(even[3][0] + 12, even[3][1] + 12, "an even mix", 13, "start", kind="network")
     places = [place(row["psnr"], row["niqe"]) for row in rows]
     d.line(places, "sr", arrow=False)
+    right = 0  # where the last number to the right of its dot stands: the next one keeps clear of it
     for row, (x, y) in zip(rows, places):
         usual = row["strength"] == usual_strength("srgan-x4")
         d.dot(x, y, "sr", 6 if usual else 4)
         if row["strength"] in (0, 0.2, 0.4, 0.6, 0.8, 1) or usual:
             low = row["strength"] >= 0.6
-            d.text(x - 6 if low else x + 10, y - 10 if low else y + 5, f"{row['strength']:g}", 13, "end" if low else "start", kind="sr")
+            right = right if low else max(y + 5, right + 15)
+            d.text(x - 6 if low else x + 10, y - 10 if low else right, f"{row['strength']:g}", 13, "end" if low else "start", kind="sr")
     d.dot(*place(*PUBLISHED), "hr", 6)
     d.text(place(*PUBLISHED)[0], place(*PUBLISHED)[1] - 12, "published weights", 13, kind="hr")
     d.text(70, 24, "NIQE (lower = more natural)", 13, "start")
