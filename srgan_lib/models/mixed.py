@@ -21,7 +21,7 @@ FLOOR = 0.05               # squared levels a pixel that are no structure
 class Mixed(nn.Module):
     """Between the image that is safe, psnr(lr), and the one that is sharp, gan(lr): see `mix`.
 
-    psnr, gan: generators of one scale. (N, 3, H, W) in [0, 1] -> (N, 3, scale H, scale W), not clamped; it costs what both cost.
+    psnr, gan: generators of one scale. (N, 3, H, W) in [0, 1] -> (N, 3, scale H, scale W), not clamped; it costs what both cost, and a tenth of one.
     Mixing the images keeps colours. Mixing the weights of two networks does not (see `interpolate`).
     """
 
@@ -166,5 +166,5 @@ def sums(values: torch.Tensor, side: int, dimension: int) -> torch.Tensor:
 
 
 def geometric_mean(values: torch.Tensor, side: int) -> torch.Tensor:
-    """The same, as a geometric mean, each value being at least FLOOR."""
+    """The geometric mean of values + FLOOR in the same windows, so that one flat pixel does not make it 0."""
     return torch.exp(around((values + FLOOR).log(), side))
