@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,8 +19,7 @@ PREFIX, DAY = "srgan-demo-", 86_400  # of the folders; seconds after which one i
 def temporary_folder() -> Path:
     """Where this process keeps uploads and results: swept by a thread, deleted when the process ends. gradio is told."""
     remove_orphans(Path(tempfile.gettempdir()))
-    folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
-    hold(folder.name)  # until the process ends, however it ends
+    folder = held_folder()
     os.environ["GRADIO_TEMP_DIR"] = folder.name
 
     def sweep_now_and_then():
@@ -31,6 +31,20 @@ def temporary_folder() -> Path:
     return Path(folder.name)
 
 
+def held_folder() -> tempfile.TemporaryDirectory:
+    """A new folder that this process holds until it ends, however it ends. A page that starts just now may sweep it before it is held."""
+    while True:
+        folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+        with suppress(FileNotFoundError):
+            handle = hold(folder.name)
+            if handle is not None and os.path.isdir(folder.name):
+                return folder
+            release(handle)
+        with suppress(OSError):
+            os.unlink(folder.name)  # what `hold` made where the folder was gone
+        folder.cleanup()
+
+
 def remove_orphans(folder: Path) -> None:
     """Delete what killed pages of this user have left: their folders, which no living process holds."""
     for path in folder.glob(f"{PREFIX}*"):
@@ -40,6 +54,8 @@ def remove_orphans(folder: Path) -> None:
             handle = hold(path)
             if handle is not None and (handle >= 0 or time.time() - path.stat().st_mtime > DAY):
                 shutil.rmtree(path, ignore_errors=True)
+                with suppress(OSError):
+                    path.unlink()  # what `hold` made where another had removed the folder
             release(handle)
         except OSError:  # gone already
             continue

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -268,6 +270,30 @@ def test_folders_of_dead_pages_are_removed_and_those_of_living_ones_are_not(tmp_
     pages[1].wait()
     temporary.remove_orphans(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks there")
+@pytest.mark.parametrize("swept", ["gone", "being swept", "gone while it is opened"])
+def test_a_page_whose_folder_another_sweeps_before_it_is_held_takes_a_new_one(swept, tmp_path, monkeypatch):
+    taken, hold = [], temporary.hold
+
+    def late(path):
+        taken.append(path)
+        if len(taken) == 1 and swept == "being swept":
+            return None
+        if len(taken) == 1:
+            shutil.rmtree(path)
+        if len(taken) == 1 and swept == "gone while it is opened":
+            raise FileNotFoundError(path)
+        return hold(path)
+
+    monkeypatch.setattr(temporary, "hold", late)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = temporary.held_folder()
+    assert len(taken) == 2 and taken[1] == folder.name
+    monkeypatch.setattr(temporary, "hold", hold)
+    temporary.remove_orphans(tmp_path)
+    assert Path(folder.name).is_dir() and list(tmp_path.iterdir()) == [Path(folder.name)]
 
 
 ENDED = """
