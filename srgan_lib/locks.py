@@ -18,14 +18,15 @@ except ImportError:  # Windows, which keeps open files from being deleted by its
     fcntl = None
 
 
-def hold(path: str | Path) -> int | None:
+def hold(path: str | Path, make: bool = True) -> int | None:
     """Take a file (made if there is none) or a folder for this process -> a handle for `os.close`, or None where another has it.
 
-    The operating system lets go when the process ends, so no lock outlives its owner. -1 where this place knows no locks.
+    make: without it what is missing stays so, FileNotFoundError. The operating system lets go when the process ends, so no lock
+    outlives its owner. -1 where this place knows no locks.
     """
     if fcntl is None:
         return -1
-    handle = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR | os.O_CREAT, 0o644)
+    handle = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR | os.O_CREAT * make, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return handle

@@ -36,12 +36,10 @@ def held_folder() -> tempfile.TemporaryDirectory:
     while True:
         folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
         with suppress(FileNotFoundError):
-            handle = hold(folder.name)
+            handle = hold(folder.name, make=False)
             if handle is not None and os.path.isdir(folder.name):
                 return folder
             release(handle)
-        with suppress(OSError):
-            os.unlink(folder.name)  # what `hold` made where the folder was gone
         folder.cleanup()
 
 
@@ -51,11 +49,9 @@ def remove_orphans(folder: Path) -> None:
         try:
             if path.is_symlink() or not path.is_dir() or (hasattr(os, "getuid") and path.stat().st_uid != os.getuid()):
                 continue
-            handle = hold(path)
+            handle = hold(path, make=False)
             if handle is not None and (handle >= 0 or time.time() - path.stat().st_mtime > DAY):
                 shutil.rmtree(path, ignore_errors=True)
-                with suppress(OSError):
-                    path.unlink()  # what `hold` made where another had removed the folder
             release(handle)
         except OSError:  # gone already
             continue

@@ -277,7 +277,7 @@ def test_folders_of_dead_pages_are_removed_and_those_of_living_ones_are_not(tmp_
 def test_a_page_whose_folder_another_sweeps_before_it_is_held_takes_a_new_one(swept, tmp_path, monkeypatch):
     taken, hold = [], temporary.hold
 
-    def late(path):
+    def late(path, make):
         taken.append(path)
         if len(taken) == 1 and swept == "being swept":
             return None
@@ -285,7 +285,7 @@ def test_a_page_whose_folder_another_sweeps_before_it_is_held_takes_a_new_one(sw
             shutil.rmtree(path)
         if len(taken) == 1 and swept == "gone while it is opened":
             raise FileNotFoundError(path)
-        return hold(path)
+        return hold(path, make)
 
     monkeypatch.setattr(temporary, "hold", late)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
