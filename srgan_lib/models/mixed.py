@@ -53,7 +53,7 @@ def mix(safe: torch.Tensor, sharp: torch.Tensor, strength: float, scale: int = 4
     ground, difference = luma(safe), luma(sharp) - luma(safe)
     texture, added, limit = share(safe, strength), GAIN * fine(difference, scale), loudest(safe)
     padded = F.pad(ground, (1, 1, 1, 1), mode="replicate")
-    steeper = torch.maximum(torch.minimum(ground + along(difference, safe), F.max_pool2d(padded, 3, 1)), -F.max_pool2d(-padded, 3, 1)) - ground
+    steeper = (ground + along(difference, safe)).clamp(-F.max_pool2d(-padded, 3, 1), F.max_pool2d(padded, 3, 1)) - ground
     added = texture * added / (1 + (added / limit)**2).sqrt() + (1 - texture) * strength * steeper
     return safe + added / 219  # equal steps in R, G and B are a step of luma alone
 

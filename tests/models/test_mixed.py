@@ -73,7 +73,7 @@ def test_the_odds_of_the_gan_fall_with_the_edge_and_with_its_loneliness(strength
 
 def test_the_gan_is_for_texture():
     """Noise of a few levels is texture. In a flat image and beside a single edge hardly anything is taken; an image of one pixel is flat."""
-    assert float(share(noise(0.06), 0.9)[..., 20:-20, 20:-20].mean()) > 0.8
+    assert float(share(noise(0.05), 0.9)[..., 20:-20, 20:-20].mean()) > 0.8
     for quiet in (noise(0.003), step(100), torch.full((1, 3, 1, 1), 0.5)):
         assert float(share(quiet, 0.9).max()) < 0.001 and float(share(quiet, 0.999).max()) < 0.001  # whatever the strength
 
@@ -123,11 +123,16 @@ def test_edges_grow_steeper_and_nothing_new_is_drawn_beside_them():
     assert bool((mixed >= low - 0.01).all() and (mixed <= high + 0.01).all())
 
 
-def test_colour_is_that_of_the_safe_image():
+def test_colour_is_that_of_the_safe_image_and_luma_is_mixed():
     safe, sharp = 0.3 + 0.4 * torch.rand(2, 1, 3, 20, 24, generator=torch.Generator().manual_seed(0))
     mixed = mix(safe, sharp, 0.6)
     torch.testing.assert_close(mixed[:, 0] - mixed[:, 1], safe[:, 0] - safe[:, 1])
     torch.testing.assert_close(mixed[:, 2] - mixed[:, 1], safe[:, 2] - safe[:, 1])
+    ground, difference, part = luma(safe), luma(sharp) - luma(safe), share(safe, 0.6)
+    pressed = GAIN * fine(difference, 4) / (1 + (GAIN * fine(difference, 4) / loudest(safe))**2).sqrt()
+    beside = torch.nn.functional.pad(ground, (1, 1, 1, 1), mode="replicate").unfold(2, 3, 1).unfold(3, 3, 1)
+    edge = (ground + along(difference, safe)).clamp(beside.amin((4, 5)), beside.amax((4, 5))) - ground
+    torch.testing.assert_close(luma(mixed), ground + part * pressed + (1 - part) * 0.6 * edge, rtol=1e-4, atol=1e-2)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
@@ -145,7 +150,7 @@ def test_the_coarse_stays_and_the_fine_passes(scale):
 def test_more_strength_is_more_of_the_gan_everywhere():
     safe = 0.3 + 0.1 * torch.rand(1, 3, 24, 24)
     shares = torch.stack([share(safe, strength) for strength in (0.1, 0.4, 0.7, 0.95)])
-    assert bool((shares.diff(dim=0) >= 0).all()) and float(shares[-1].mean()) > float(shares[0].mean()) and 0 <= float(shares.min()) and float(shares.max()) <= 1
+    assert bool((shares.diff(dim=0) > 0).all()) and float(shares.min()) > 0 and float(shares.max()) < 1
 
 
 def test_tiles_of_a_mix_are_exact(pair):
